@@ -1,0 +1,60 @@
+"""All that the author of a storage backend imports.
+
+A backend is a `Bucket` and one function:
+
+```python
+from devqubit.plugin import Bucket, OpenRequest, StorageBackend, hookimpl
+
+@hookimpl
+def devqubit_storage_backend() -> StorageBackend:
+    return StorageBackend(
+        api_version=1, schemes=("memory",), open=MemoryBucket, summary="In memory"
+    )
+```
+
+declared in `pyproject.toml` as an entry point named like the scheme:
+
+```toml
+[project.entry-points."devqubit.storage_backends"]
+memory = "my_package"
+```
+
+The errors that a bucket raises are in `devqubit.errors`.
+"""
+
+from devqubit.storage._backend import API_VERSION, OpenRequest, Option, Parameter, StorageBackend
+from devqubit.storage._bucket import (
+    ABSENT,
+    Absent,
+    Blob,
+    BlobInfo,
+    Bucket,
+    Capabilities,
+    Version,
+)
+from devqubit.storage._plugins import hookimpl, plugins
+from devqubit.storage._pool import each
+from devqubit.storage._retry import Retry
+
+__all__ = [
+    "ABSENT",
+    "API_VERSION",
+    "Absent",
+    "Blob",
+    "BlobInfo",
+    "Bucket",
+    "Capabilities",
+    "OpenRequest",
+    "Option",
+    "Parameter",
+    "Retry",
+    "StorageBackend",
+    "Version",
+    "each",
+    "hookimpl",
+    "register_plugin",
+    "unregister_plugin",
+]
+
+register_plugin = plugins.register
+unregister_plugin = plugins.unregister

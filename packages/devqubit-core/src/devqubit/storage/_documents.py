@@ -1,0 +1,188 @@
+"""JSON documents in one folder of a bucket, each stored under its own name.
+
+Runs and baselines are such documents. Anybody may write files there, so nothing that
+is read is trusted: its size, its form, and whether it is what its key says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from devqubit.errors import (
+    BlobNotFoundError,
+    BucketNotFoundError,
+    ConflictError,
+    CorruptRecordError,
+    CredentialsError,
+    StorageError,
+    ThrottledError,
+    UnreachableError,
+)
+from devqubit.storage._bucket import ABSENT, Absent, Blob, BlobInfo, Bucket, Version
+from devqubit.storage._names import candidate_keys, name_key, names_of_key
+from devqubit.storage._records import MAX_RECORD_BYTES, decode_document
+
+__all__ = ["Document", "DocumentFolder", "Problem"]
+
+# These say that nothing can be read, not that one file is bad.
+_FATAL: Final = (BucketNotFoundError, CredentialsError, ThrottledError, UnreachableError)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that cannot be served.
+
+    Attributes:
+        key: The file, such as `runs/x.json`.
+        reason: Why not.
+    """
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as it was read."""
+
+    name: str
+    key: str
+    content: dict[str, Any]
+    version: Version
+
+
+class DocumentFolder:
+    """The documents `<folder>/<name>.json` of a bucket.
+
+    Args:
+        bucket: The bucket.
+        folder: The folder's name.
+        name_of: The name that a document gives itself, or None.
+    """
+
+    def __init__(
+        self, bucket: Bucket, folder: str, name_of: Callable[[dict[str, Any]], object]
+    ) -> None:
+        self._bucket = bucket
+        self._folder = folder
+        self._name_of = name_of
+
+    def write(
+        self, name: str, data: bytes, *, if_version: Version | Absent | None = None
+    ) -> Version:
+        """Stores a document under its name; raises as `Bucket.write`."""
+        key = name_key(self._folder, name)
+        if self._is_ambiguous(name):
+            self._make_way(key, name)
+        return self._bucket.write(key, data, if_version=if_version)
+
+    def read(self, name: str) -> Document | None:
+        """The document of a name, or None.
+
+        Raises:
+            InvalidNameError: Nothing can have that name.
+            CorruptRecordError: What is stored is not that document.
+        """
+        for key in candidate_keys(self._folder, name):
+            try:
+                document = self._read_key(key)
+            except BlobNotFoundError:
+                continue
+            if document.name == name:
+                return document
+        return None
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a document, unread where its key says it all."""
+        if self._is_ambiguous(name):
+            return self.read(name) is not None
+        try:
+            self._bucket.stat(name_key(self._folder, name))
+        except BlobNotFoundError:
+            return False
+        return True
+
+    def delete(self, name: str) -> bool:
+        """Deletes a document, also one that devqubit 0.1.12 wrote under its raw name."""
+        if not self._is_ambiguous(name):
+            return self._bucket.delete(name_key(self._folder, name))
+        deleted = False
+        for key in candidate_keys(self._folder, name):
+            with suppress(BlobNotFoundError, CorruptRecordError):
+                deleted = (self._read_key(key).name == name and self._bucket.delete(key)) or deleted
+        return deleted
+
+    def scan(self) -> Iterator[Document | Problem]:
+        """Every document, and every file that should be one but cannot be served.
+
+        Raises:
+            StorageError: The folder as a whole cannot be read.
+        """
+        problems: list[Problem] = []
+        keys = list(self._keys(problems))
+        yield from problems
+        yield from self._documents(keys)
+
+    def _is_ambiguous(self, name: str) -> bool:
+        """Whether the name's key could be the raw one, of devqubit 0.1.12, of another name."""
+        return name_key(self._folder, name) != f"{self._folder}/{name}.json"
+
+    def _make_way(self, key: str, name: str) -> None:
+        """Gives a document that devqubit 0.1.12 wrote under `key`, its raw name, its own key."""
+        with suppress(BlobNotFoundError, CorruptRecordError, ConflictError):
+            there = self._read_key(key)
+            if there.name != name:
+                moved = json.dumps(there.content).encode("ascii")
+                self._bucket.write(name_key(self._folder, there.name), moved, if_version=ABSENT)
+
+    def _keys(self, problems: list[Problem]) -> Iterator[str]:
+        for info in self._bucket.list(f"{self._folder}/"):
+            reason = self._refusal(info)
+            if reason is None:
+                yield info.key
+            elif info.key.endswith(".json"):
+                problems.append(Problem(info.key, reason))
+
+    def _refusal(self, info: BlobInfo) -> str | None:
+        if not names_of_key(self._folder, info.key):
+            return "its name is none that is ever given"
+        if info.size > MAX_RECORD_BYTES:
+            return f"it has {info.size:,} bytes, more than {MAX_RECORD_BYTES:,}"
+        return None
+
+    def _documents(self, keys: list[str]) -> Iterator[Document | Problem]:
+        listed = set(keys)
+        for key, blob in self._bucket.read_many(keys):
+            if isinstance(blob, _FATAL):
+                raise blob
+            if isinstance(blob, BlobNotFoundError):
+                continue  # deleted since it was listed
+            found = self._examined(key, blob)
+            if isinstance(found, Document):
+                ours = name_key(self._folder, found.name)
+                if key != ours and ours in listed:
+                    continue  # a raw name of devqubit 0.1.12, written anew since
+            yield found
+
+    def _examined(self, key: str, blob: Blob | StorageError) -> Document | Problem:
+        if isinstance(blob, StorageError):
+            return Problem(key, str(blob))
+        try:
+            return self._document(key, blob)
+        except CorruptRecordError as exc:
+            return Problem(key, str(exc))
+
+    def _read_key(self, key: str) -> Document:
+        # A little more than allowed shows that it is too large, whatever its size.
+        return self._document(key, self._bucket.read(key, length=MAX_RECORD_BYTES + 1))
+
+    def _document(self, key: str, blob: Blob) -> Document:
+        content = decode_document(blob.data, repr(key))
+        name = self._name_of(content)
+        if not isinstance(name, str) or name not in names_of_key(self._folder, key):
+            raise CorruptRecordError(f"{key!r} holds {name!r}, which belongs under another name")
+        return Document(name, key, content, blob.version)

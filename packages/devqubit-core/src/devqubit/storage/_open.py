@@ -1,0 +1,108 @@
+"""From a URL to an open bucket, store or registry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from devqubit.errors import DevQubitError, InvalidURLError, PluginLoadError
+from devqubit.storage._backend import OpenRequest, StorageBackend
+from devqubit.storage._bucket import Bucket
+from devqubit.storage._config import default_registry_url, default_store_url
+from devqubit.storage._options import merge_options
+from devqubit.storage._plugins import Plugin, plugins
+from devqubit.storage._url import StorageURL, canonical_url, parse_url
+
+if TYPE_CHECKING:
+    from devqubit.storage._objects import ObjectStore
+    from devqubit.storage._registry import Registry
+
+__all__ = ["create_registry", "create_store", "open_bucket"]
+
+
+def create_store(url: str | os.PathLike[str] | None = None, **options: object) -> ObjectStore:
+    """Opens the content-addressed store at a URL.
+
+    Nothing is asked of a server, and nothing created, before the first call that
+    needs it.
+
+    Args:
+        url: Such as `s3://my-bucket/devqubit/objects`, or a local path. None takes
+            `DEVQUBIT_STORAGE_URL`, else the folder `objects` of the workspace
+            (`DEVQUBIT_HOME`, by default `~/.devqubit`).
+        **options: Options of the backend, such as `region` or `endpoint_url`. They
+            win over parameters of the URL.
+
+    Raises:
+        InvalidURLError: The URL cannot be understood.
+        InvalidOptionError: An option that the backend does not take, or a bad value.
+        PluginError: The scheme's backend is missing, broken or ambiguous.
+    """
+    from devqubit.storage._objects import ObjectStore
+
+    return ObjectStore(open_bucket(default_store_url() if url is None else url, options))
+
+
+def create_registry(url: str | os.PathLike[str] | None = None, **options: object) -> Registry:
+    """Opens the registry of runs and baselines at a URL.
+
+    Args:
+        url: Such as `s3://my-bucket/devqubit`, or a local path. None takes
+            `DEVQUBIT_REGISTRY_URL`, else the workspace (`DEVQUBIT_HOME`, by default
+            `~/.devqubit`).
+        **options: As for `create_store`.
+
+    Raises:
+        InvalidURLError: The URL cannot be understood.
+        InvalidOptionError: An option that the backend does not take, or a bad value.
+        PluginError: The scheme's backend is missing, broken or ambiguous.
+    """
+    from devqubit.storage._registry import Registry
+
+    return Registry(open_bucket(default_registry_url() if url is None else url, options))
+
+
+def open_bucket(url: str | os.PathLike[str], options: Mapping[str, object] | None = None) -> Bucket:
+    """Opens the bucket at a URL with the backend of its scheme; raises as `create_store`."""
+    parsed = parse_url(url)
+    plugin = plugins.resolve(parsed.scheme)
+    backend = plugin.backend
+    if backend.bucket_required and not parsed.bucket:
+        example = backend.example or f"{parsed.scheme}://my-bucket/prefix"
+        raise InvalidURLError(f"'{parsed.scheme}://' names no bucket: write {example}")
+    return _open(plugin, _request(parsed, backend, options or {}))
+
+
+def _request(
+    parsed: StorageURL, backend: StorageBackend, keywords: Mapping[str, object]
+) -> OpenRequest:
+    options = merge_options(parsed.scheme, backend.parameters, parsed.parameters, keywords)
+    identity = {
+        p.name: str(options[p.name]) for p in backend.parameters if p.identity and p.name in options
+    }
+    return OpenRequest(
+        scheme=parsed.scheme,
+        bucket=parsed.bucket,
+        prefix=parsed.prefix,
+        location=canonical_url(parsed.scheme, parsed.bucket, parsed.prefix, identity),
+        options=options,
+    )
+
+
+def _open(plugin: Plugin, request: OpenRequest) -> Bucket:
+    try:
+        bucket = plugin.backend.open(request)
+    except DevQubitError:
+        raise
+    except Exception as exc:  # a stranger's code, or an SDK that fails to import
+        raise PluginLoadError(
+            f"The backend of {request.scheme}://, {plugin.origin}, is installed but fails to "
+            f"open {request.location}: {type(exc).__name__}: {exc}"
+        ) from exc
+    if not isinstance(bucket, Bucket):
+        raise PluginLoadError(
+            f"The backend of {request.scheme}://, {plugin.origin}, is broken: it opened "
+            f"{type(bucket).__name__}, not a Bucket"
+        )
+    return bucket

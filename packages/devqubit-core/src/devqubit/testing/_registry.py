@@ -1,0 +1,428 @@
+"""What a registry must do on every backend."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from devqubit.errors import (
+    CorruptRecordError,
+    InvalidArgumentError,
+    InvalidNameError,
+    InvalidRecordError,
+    RunNotFoundError,
+)
+from devqubit.plugin import Bucket
+from devqubit.storage import ArtifactRef, Registry
+from devqubit.testing._base import Conformance
+
+__all__ = ["RegistryConformance"]
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+RECORD: dict[str, Any] = {
+    "schema": "devqubit.run/1.0",
+    "run_id": "01JD0000000000000000000000",
+    "created_at": "2026-01-02T03:04:05.678901Z",
+    "adapter": "qiskit",
+    "project": {"name": "bell", "owner": {"nested": [1, 2.5, None, True, "é\u2028\ud800"]}},
+    "info": {
+        "status": "FINISHED",
+        "ended_at": "2026-01-02T03:05:00Z",
+        "run_name": "nightly",
+        "unknown": {},
+    },
+    "data": {
+        "params": {"shots": 4096, "angle": 0.1, "big": 2**70},
+        "metrics": {"fidelity": 0.9731},
+        "tags": {"device": "real"},
+        "metric_series": {"loss": [{"value": 0.5, "step": 1, "timestamp": "2026-01-02T03:04:06Z"}]},
+    },
+    "backend": {"name": "ibm_brisbane", "provider": "ibm"},
+    "provenance": {"git": {"commit": "c0ffee"}},
+    "fingerprints": {"run": "r1", "program": "p1", "device": "d1", "intent": "i1"},
+    "group_id": "g1",
+    "group_name": "sweep",
+    "parent_run_id": "01JC0000000000000000000000",
+    "artifacts": [
+        {
+            "kind": "qiskit.qpy.circuits",
+            "digest": DIGEST,
+            "media_type": "application/x-qpy",
+            "role": "program",
+            "meta": {"n": 1},
+            "unknown": "kept",
+        }
+    ],
+    "x-vendor": {"anything": ["at", "all", {"deep": {"deeper": 1e-300}}]},
+}
+ODD_NAMES = [
+    "..",
+    ".",
+    ".hidden",
+    "a/b",
+    "../../x",
+    "/",
+    "a\\b",
+    "%2e",
+    "%2F",
+    "50%",
+    "100%25",
+    "a b",
+    "a+b",
+    "a#b?c=d&e",
+    "\U0001f642",
+    "nul\0",
+    "line\nbreak",
+    "x.json",
+    "é" * 100,
+    "con",
+]
+BAD_NAMES = ["", "n" * 201, "n" * 1000, "é" * 101, "\0" * 100, "\ud800", 7, None]
+BAD_FILES = {
+    "truncated": json.dumps(RECORD).encode()[:100],
+    "empty": b"",
+    "no-json": b"\x89PNG\r\n",
+    "list": b"[1, 2]",
+    "other-id": b'{"run_id": "somebody-else"}',
+    "no-id": b"{}",
+    "deep": b'{"run_id": "deep", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "not-utf8": b'{"run_id": "\xff\xfe"}',
+}
+
+
+def record(run_id: str, **changes: Any) -> dict[str, Any]:
+    """A record like `RECORD` with another id and other top-level fields."""
+    return {**copy.deepcopy(RECORD), "run_id": run_id, **changes}
+
+
+class RegistryConformance(Conformance):
+    """Runs and baselines, names from people, and files from anybody."""
+
+    @pytest.fixture
+    def registry(self, bucket: Bucket) -> Iterator[Registry]:
+        """The registry in the bucket."""
+        with Registry(bucket) as registry:
+            yield registry
+
+    def test_record_round_trip(self, registry: Registry) -> None:
+        """A record comes back equal, unknown fields and all."""
+        registry.save(RECORD)
+        run = registry.load(RECORD["run_id"])
+        assert run.record == RECORD
+        assert run.to_dict() == RECORD
+
+    def test_record_properties(self, registry: Registry) -> None:
+        """Each property reads its place in the record."""
+        registry.save(RECORD)
+        run = registry.load(RECORD["run_id"])
+        assert (run.run_id, run.project, run.adapter, run.status) == (
+            RECORD["run_id"],
+            "bell",
+            "qiskit",
+            "FINISHED",
+        )
+        assert (run.created_at, run.ended_at) == (RECORD["created_at"], "2026-01-02T03:05:00Z")
+        assert (run.run_name, run.backend_name, run.git_commit) == (
+            "nightly",
+            "ibm_brisbane",
+            "c0ffee",
+        )
+        assert (run.params, run.metrics, run.tags, run.metric_series) == (
+            RECORD["data"]["params"],
+            RECORD["data"]["metrics"],
+            RECORD["data"]["tags"],
+            RECORD["data"]["metric_series"],
+        )
+        assert run.fingerprints == RECORD["fingerprints"]
+        assert (run.run_fingerprint, run.program_fingerprint) == ("r1", "p1")
+        assert (run.group_id, run.group_name, run.parent_run_id) == (
+            "g1",
+            "sweep",
+            RECORD["parent_run_id"],
+        )
+        assert run.artifacts == [
+            ArtifactRef("qiskit.qpy.circuits", DIGEST, "application/x-qpy", "program", {"n": 1})
+        ]
+
+    def test_smallest_record(self, registry: Registry) -> None:
+        """A run id is all a record needs; what is missing has a default."""
+        registry.save({"run_id": "r"})
+        run = registry.load("r")
+        assert (run.project, run.adapter, run.status, run.ended_at) == ("", "", "RUNNING", None)
+        assert (run.params, run.artifacts, run.fingerprints) == ({}, [], {})
+
+    def test_save_replaces(self, registry: Registry) -> None:
+        """Saving again replaces the record, and its version is another."""
+        registry.save(record("r", adapter="cirq"))
+        first = registry.load("r")
+        registry.save(record("r", adapter="braket"))
+        second = registry.load("r")
+        assert (first.adapter, second.adapter) == ("cirq", "braket")
+        assert first.version != second.version
+
+    def test_missing_run(self, registry: Registry) -> None:
+        """What is not there is RunNotFoundError, None or False, as the call says."""
+        with pytest.raises(RunNotFoundError) as caught:
+            registry.load("r")
+        assert caught.value.run_id == "r"
+        assert (registry.load_or_none("r"), registry.exists("r"), registry.delete("r")) == (
+            None,
+            False,
+            False,
+        )
+
+    def test_delete(self, registry: Registry) -> None:
+        """A deleted run is gone."""
+        registry.save(RECORD)
+        run_id = RECORD["run_id"]
+        assert (registry.exists(run_id), registry.delete(run_id)) == (True, True)
+        assert (registry.exists(run_id), registry.list_runs()) == (False, [])
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_odd_names(self, registry: Registry, bucket: Bucket, name: str) -> None:
+        """Any name is kept as it is, in one file of its folder."""
+        registry.save(record(name, project={"name": name}))
+        registry.set_baseline(name, name)
+        assert registry.load(name).project == name
+        assert registry.exists(name)
+        assert [run["run_id"] for run in registry.list_runs(project=name)] == [name]
+        baseline = registry.get_baseline(name)
+        assert baseline is not None
+        assert (baseline["project"], baseline["run_id"]) == (name, name)
+        assert registry.list_baselines() == [baseline]
+        assert [i.key.split("/")[0] for i in bucket.list()] == ["baselines", "runs"]
+        assert [i.key.count("/") for i in bucket.list()] == [1, 1]
+        assert (registry.clear_baseline(name), registry.delete(name)) == (True, True)
+        assert list(bucket.list()) == []
+
+    def test_names_do_not_meet(self, registry: Registry) -> None:
+        """Names that resemble each other's encoding are different runs."""
+        names = ["a/b", "a%2Fb", "a%2fb", "a%252Fb", "A/b"]
+        for name in names:
+            registry.save(record(name, adapter=name))
+        assert [registry.load(name).adapter for name in names] == names
+        assert sorted(run["run_id"] for run in registry.list_runs()) == sorted(names)
+        registry.delete("a/b")
+        assert [registry.exists(name) for name in names] == [False, True, True, True, True]
+
+    @pytest.mark.parametrize("name", BAD_NAMES)
+    def test_bad_names(self, registry: Registry, bucket: Bucket, name: Any) -> None:
+        """Names that cannot be stored are refused everywhere, and nothing is written."""
+        calls: list[Callable[[], object]] = [
+            lambda: registry.load(name),
+            lambda: registry.exists(name),
+            lambda: registry.delete(name),
+            lambda: registry.save({"run_id": name}),
+            lambda: registry.set_baseline(name, "r"),
+            lambda: registry.get_baseline(name),
+            lambda: registry.clear_baseline(name),
+        ]
+        if name is not None:
+            calls.append(lambda: registry.save({"run_id": "r", "project": {"name": name}}))
+        for call in calls:
+            with pytest.raises((InvalidNameError, InvalidRecordError)):
+                call()
+        assert list(bucket.list()) == []
+
+    @pytest.mark.parametrize(
+        ("change", "place"),
+        [
+            ({"x": object()}, "x is a object"),
+            ({"x": {"y": [1, {2, 3}]}}, r"x\.y\[1\] is a set"),
+            ({"x": b"bytes"}, "x is a bytes"),
+            ({"data": {"metrics": {"f": float("nan")}}}, r"data\.metrics\.f is nan"),
+            ({"x": [float("inf")]}, r"x\[0\] is inf"),
+            ({"x": {1: "one"}}, "x has the key 1"),
+            ({"artifacts": "none"}, "artifacts"),
+            ({"artifacts": [{"kind": "k"}]}, r"artifacts\[0\]"),
+            ({"x": "long" * 5_000_000}, "put_bytes"),
+        ],
+    )
+    def test_bad_records(
+        self, registry: Registry, bucket: Bucket, change: dict[str, Any], place: str
+    ) -> None:
+        """What JSON cannot hold is refused with its place, and nothing is written."""
+        with pytest.raises(InvalidRecordError, match=place):
+            registry.save({"run_id": "r", **change})
+        assert list(bucket.list()) == []
+
+    def test_circular_record(self, registry: Registry) -> None:
+        """A record that contains itself is refused."""
+        circular: dict[str, Any] = {"run_id": "r"}
+        circular["self"] = circular
+        with pytest.raises(InvalidRecordError):
+            registry.save(circular)
+
+    @pytest.mark.parametrize("bad", [None, [], "text", {}, {"run_id": None}])
+    def test_record_without_id(self, registry: Registry, bad: Any) -> None:
+        """No record, or one without a run id, is refused."""
+        with pytest.raises(InvalidRecordError):
+            registry.save(bad)
+
+    @pytest.mark.parametrize("name", BAD_FILES)
+    def test_bad_file_hides_nothing(
+        self,
+        registry: Registry,
+        bucket: Bucket,
+        name: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """A file that is no record is reported with its key, and the rest is served."""
+        registry.save(record("good"))
+        bucket.write(f"runs/{name}.json", BAD_FILES[name])
+        with pytest.raises(CorruptRecordError, match=name):
+            registry.load(name)
+        with caplog.at_level(logging.WARNING, "devqubit.storage"):
+            assert [run["run_id"] for run in registry.list_runs()] == ["good"]
+        assert [problem.key for problem in registry.problems()] == [f"runs/{name}.json"]
+        assert f"runs/{name}.json" in caplog.text
+
+    def test_huge_file_hides_nothing(self, registry: Registry, bucket: Bucket) -> None:
+        """A file of 50 MB is reported by its size, without being read."""
+        registry.save(record("good"))
+        bucket.write("runs/huge.json", b" " * 50_000_000)
+        with pytest.raises(CorruptRecordError, match="larger than"):
+            registry.load("huge")
+        assert [run["run_id"] for run in registry.list_runs()] == ["good"]
+        (problem,) = registry.problems()
+        assert (problem.key, "50,000,000" in problem.reason) == ("runs/huge.json", True)
+
+    def test_foreign_files(self, registry: Registry, bucket: Bucket) -> None:
+        """Plain files of any other client are seen; what is no record is passed over."""
+        bucket.write("runs/foreign.json", b'\n{"run_id": "foreign", "project": "plain"}')
+        bucket.write("runs/notes.txt", b"not mine")
+        bucket.write("runs2/x.json", b"{}")
+        bucket.write("baselines/plain.json", b'{"project":"plain","run_id":"foreign","set_at":"t"}')
+        assert registry.load("foreign").project == "plain"
+        assert [run["project"] for run in registry.list_runs()] == ["plain"]
+        assert registry.problems() == []
+        assert registry.get_baseline("plain") == {
+            "project": "plain",
+            "run_id": "foreign",
+            "set_at": "t",
+        }
+
+    def test_raw_names_of_devqubit_0_1(self, registry: Registry, bucket: Bucket) -> None:
+        """What devqubit 0.1.12 wrote under a raw name is found, listed, replaced, deleted."""
+        names = ["50%", "a%2Fb", "x/y", "new\\old"]
+        for name in names:
+            bucket.write(f"runs/{name}.json", json.dumps(record(name)).encode())
+        assert [registry.load(name).run_id for name in names] == names
+        assert all(registry.exists(name) for name in names)
+        assert not registry.exists("a/b")
+        assert registry.load_or_none("a/b") is None
+        assert sorted(run["run_id"] for run in registry.list_runs()) == sorted(names)
+        for name in names:
+            registry.save(record(name, adapter="new"))
+            assert registry.load(name).adapter == "new"
+        assert {run["adapter"] for run in registry.list_runs()} == {"new"}
+        assert len(registry.list_runs()) == len(names)
+        registry.save(record("a/b", adapter="not the raw a%2Fb"))
+        assert registry.load("a%2Fb").adapter == "new"
+        assert [registry.delete(name) for name in ["a/b", *names]] == [True] * 5
+        assert list(bucket.list()) == []
+
+    def test_raw_name_is_not_overwritten(self, registry: Registry, bucket: Bucket) -> None:
+        """A run whose key is the raw name of one of devqubit 0.1.12 does not replace that one."""
+        bucket.write("runs/a%2Fb.json", json.dumps(record("a%2Fb")).encode())
+        assert not registry.delete("a/b")
+        registry.save(record("a/b"))
+        assert [registry.load(name).run_id for name in ("a/b", "a%2Fb")] == ["a/b", "a%2Fb"]
+
+    def test_list_runs(self, registry: Registry) -> None:
+        """Runs are listed newest first, those of one moment by id, in pages."""
+        times = {
+            "c": "2026-01-01T00:00:00Z",
+            "a": "2026-01-02T00:00:00+01:00",
+            "b": "2026-01-02T00:00:00Z",
+            "z": "2026-01-02T00:00:00Z",
+            "none": "",
+        }
+        for run_id, created in times.items():
+            registry.save(record(run_id, created_at=created))
+        listed = [run["run_id"] for run in registry.list_runs()]
+        assert listed == ["b", "z", "a", "c", "none"]
+        assert [run["run_id"] for run in registry.list_runs(limit=2, offset=1)] == listed[1:3]
+        later = registry.list_runs(created_after="2026-01-01T00:00:00Z")
+        assert [run["run_id"] for run in later] == ["b", "z", "a"]
+        earlier = registry.list_runs(created_before="2026-01-02T00:00:00")
+        assert [run["run_id"] for run in earlier] == ["a", "c"]
+
+    def test_list_runs_summaries(self, registry: Registry) -> None:
+        """A summary has the fields of the run, and no more."""
+        registry.save(RECORD)
+        assert registry.list_runs() == [
+            {
+                "run_id": RECORD["run_id"],
+                "run_name": "nightly",
+                "project": "bell",
+                "adapter": "qiskit",
+                "status": "FINISHED",
+                "created_at": RECORD["created_at"],
+                "ended_at": "2026-01-02T03:05:00Z",
+                "group_id": "g1",
+                "group_name": "sweep",
+                "parent_run_id": RECORD["parent_run_id"],
+            }
+        ]
+
+    @pytest.mark.parametrize(
+        ("filters", "matches"),
+        [
+            ({"project": "bell"}, True),
+            ({"name": "nightly", "adapter": "qiskit", "status": "FINISHED"}, True),
+            ({"backend_name": "ibm_brisbane", "fingerprint": "r1"}, True),
+            ({"git_commit": "c0ffee", "group_id": "g1"}, True),
+            ({"project": "other"}, False),
+            ({"name": "nightl"}, False),
+            ({"adapter": "qiskit", "status": "FAILED"}, False),
+            ({"group_id": ""}, False),
+        ],
+    )
+    def test_list_runs_filters(
+        self, registry: Registry, filters: dict[str, Any], matches: bool
+    ) -> None:
+        """Filters match whole values, all of them."""
+        registry.save(RECORD)
+        assert len(registry.list_runs(**filters)) == int(matches)
+
+    @pytest.mark.parametrize("bad", [{"limit": -1}, {"offset": -1}, {"created_after": "soon"}])
+    def test_list_runs_bad_filters(self, registry: Registry, bad: dict[str, Any]) -> None:
+        """A filter that cannot be meant is refused."""
+        with pytest.raises(InvalidArgumentError, match=next(iter(bad))):
+            registry.list_runs(**bad)
+
+    def test_baselines(self, registry: Registry) -> None:
+        """A project has one baseline, which can be set again, listed and cleared."""
+        registry.save(record("r1"))
+        registry.save(record("r2"))
+        assert (registry.get_baseline("p"), registry.clear_baseline("p")) == (None, False)
+        registry.set_baseline("p", "r1")
+        registry.set_baseline("p", "r2")
+        registry.set_baseline("a", "r1")
+        found = [(base["project"], base["run_id"]) for base in registry.list_baselines()]
+        assert found == [("a", "r1"), ("p", "r2")]
+        assert registry.clear_baseline("p")
+        assert registry.get_baseline("p") is None
+
+    def test_baseline_of_a_missing_run(self, registry: Registry, bucket: Bucket) -> None:
+        """A run that is not there cannot be a baseline."""
+        with pytest.raises(RunNotFoundError):
+            registry.set_baseline("p", "r")
+        assert list(bucket.list()) == []
+
+    def test_bad_baseline_hides_nothing(self, registry: Registry, bucket: Bucket) -> None:
+        """A baseline that cannot be read is an error for its project only."""
+        registry.save(record("r"))
+        registry.set_baseline("good", "r")
+        bucket.write("baselines/bad.json", b"{")
+        bucket.write("baselines/half.json", b'{"project": "half"}')
+        for project in ("bad", "half"):
+            with pytest.raises(CorruptRecordError, match=project):
+                registry.get_baseline(project)
+        assert [base["project"] for base in registry.list_baselines()] == ["good"]

@@ -1,0 +1,331 @@
+"""A bucket of S3, or of a server that speaks its protocol, as a `devqubit.plugin.Bucket`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, BinaryIO, Final
+
+from devqubit.errors import (
+    AccessDeniedError,
+    BackendError,
+    BlobNotFoundError,
+    ConflictError,
+    StorageError,
+    UnsupportedError,
+)
+from devqubit.plugin import (
+    ABSENT,
+    Absent,
+    Blob,
+    BlobInfo,
+    Bucket,
+    OpenRequest,
+    Retry,
+    Version,
+    each,
+)
+from devqubit_s3._client import custom_endpoint, make_client
+from devqubit_s3._errors import RangeError, error_of, translated
+
+__all__ = ["S3Bucket"]
+
+WRITE_ID: Final = "devqubit-write-id"
+"""Metadata of a conditional write, by which it knows its own work again."""
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+_MAX_PARTS: Final = 10_000
+_PART_SIZE: Final = 8 * 1024 * 1024
+_PARTS_IN_FLIGHT: Final = 4
+_DELETE_BATCH: Final = 1_000
+
+
+class S3Bucket(Bucket):
+    """Blobs as objects under a prefix; a version is the object's ETag without its quotes.
+
+    Args:
+        request: The URL and its options.
+    """
+
+    def __init__(self, request: OpenRequest) -> None:
+        options = request.options
+        self.location = request.location
+        self.max_concurrency = int(options.get("max_concurrency", 32))
+        self._request = request
+        self._retry = Retry(
+            max_attempts=int(options.get("max_attempts", 10)),
+            timeout=float(options.get("timeout", 60)),
+        )
+        self._prefix = request.key_prefix
+        payer = {"RequestPayer": "requester"} if options.get("requester_pays") else {}
+        self._target: dict[str, Any] = {"Bucket": request.bucket, **payer}
+        self._stored = {
+            name: options[option]
+            for name, option in (
+                ("StorageClass", "storage_class"),
+                ("ServerSideEncryption", "sse"),
+                ("SSEKMSKeyId", "sse_kms_key_id"),
+            )
+            if option in options
+        }
+        self._quoted_etags = True
+        self._bucket_seen = False
+        self._connect()
+
+    def read(self, key: str, *, start: int = 0, length: int | None = None) -> Blob:
+        if length == 0:
+            return Blob(b"", self.stat(key).version)
+        whole = start == 0 and length is None
+        ranged = {} if whole else {"Range": f"bytes={start}-{_last(start, length)}"}
+
+        def attempt(_: int) -> Blob:
+            with translated(self.location, key):
+                answer = self._s3().get_object(**self._object(key), **ranged)
+                body = answer["Body"]
+                if whole or "ContentRange" in answer:
+                    data = body.read()
+                else:  # a server that does not know ranges sends everything
+                    data = body.read(None if length is None else start + length)[start:]
+                    body.close()
+                return Blob(data, _version(answer["ETag"]))
+
+        try:
+            return self._retry.call(attempt)
+        except RangeError:
+            return Blob(b"", self.stat(key).version)
+
+    def write(
+        self, key: str, data: bytes, *, if_version: Version | Absent | None = None
+    ) -> Version:
+        if if_version is None:
+            answer = self._call("put_object", key, Body=data, **self._stored)
+            return _version(answer["ETag"])
+        return self._write_if(key, data, if_version)
+
+    def stat(self, key: str) -> BlobInfo:
+        return self._head(key)[0]
+
+    def delete(self, key: str, *, if_version: Version | None = None) -> bool:
+        try:
+            there = self.stat(key)
+        except BlobNotFoundError:
+            return False
+        if if_version is None:
+            self._call("delete_object", key)
+            return True
+        if there.version != if_version:
+            raise ConflictError(
+                f"{key!r} was changed by somebody else", expected=if_version, actual=there.version
+            )
+        return self._delete_if(key, if_version)
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[BlobInfo]:
+        asked = {"Prefix": self._prefix + prefix}
+        if start_after:
+            asked["StartAfter"] = self._prefix + start_after
+        while True:
+            page = self._call("list_objects_v2", **asked)
+            for item in page.get("Contents", ()):
+                key = item["Key"][len(self._prefix) :]
+                # Some servers ignore StartAfter; consoles make "folders" that end in a slash.
+                if key > start_after and not key.endswith("/"):
+                    version = _version(item["ETag"])
+                    yield BlobInfo(key, item["Size"], version, item["LastModified"])
+            token = page.get("NextContinuationToken")
+            if not token or not page.get("IsTruncated"):
+                return
+            if token == asked.get("ContinuationToken"):
+                raise BackendError(f"{self.location}: the server gives the same page for ever")
+            asked["ContinuationToken"] = token
+
+    def delete_many(self, keys: Iterable[str]) -> Iterator[tuple[str, StorageError | None]]:
+        todo = iter(keys)
+        while batch := tuple(islice(todo, _DELETE_BATCH)):
+            failed = self._delete_batch(batch)
+            for key in batch:
+                yield key, failed.get(key)
+
+    def upload(self, key: str, fileobj: BinaryIO, size: int) -> Version:
+        if size <= _PART_SIZE:
+            return super().upload(key, fileobj, size)
+        upload_id = self._call("create_multipart_upload", key, **self._stored)["UploadId"]
+        try:
+            parts = self._upload_parts(key, upload_id, fileobj, size)
+            answer = self._call(
+                "complete_multipart_upload",
+                key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": parts},
+            )
+        except BaseException:
+            self._call("abort_multipart_upload", key, UploadId=upload_id)
+            raise
+        # Ceph completes with an empty ETag.
+        return _version(answer.get("ETag", "")) or self.stat(key).version
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _connect(self) -> None:
+        with translated(self.location):
+            self._client = make_client(self._request.options, self._retry, self.max_concurrency)
+        self._pid = os.getpid()
+        endpoint = custom_endpoint(self._client)
+        if endpoint:
+            self.location = self._request.location_with(endpoint_url=endpoint)
+
+    def _s3(self) -> Any:
+        if self._pid != os.getpid():
+            # A forked child must not share its parent's connections.
+            self._connect()
+        return self._client
+
+    def _object(self, key: str) -> dict[str, Any]:
+        return {**self._target, "Key": self._prefix + key}
+
+    def _call(self, operation: str, key: str | None = None, **arguments: Any) -> Any:
+        target = self._target if key is None else self._object(key)
+
+        def attempt(_: int) -> Any:
+            with translated(self.location, key or ""):
+                return getattr(self._s3(), operation)(**target, **arguments)
+
+        return self._retry.call(attempt)
+
+    def _head(self, key: str) -> tuple[BlobInfo, dict[str, str]]:
+        try:
+            answer = self._call("head_object", key)
+        except (AccessDeniedError, BlobNotFoundError) as exc:
+            if isinstance(exc, AccessDeniedError) or not self._bucket_seen:
+                self._explain(key)
+            raise
+        self._bucket_seen = True
+        metadata = {name.lower(): value for name, value in answer["Metadata"].items()}
+        info = BlobInfo(
+            key, answer["ContentLength"], _version(answer["ETag"]), answer["LastModified"]
+        )
+        return info, metadata
+
+    def _explain(self, key: str) -> None:
+        """Raises what a failed HEAD meant: it has no body, and a GET's error has one."""
+        try:
+            self._call("get_object", key, Range="bytes=0-0")
+        except BlobNotFoundError:
+            self._bucket_seen = True
+
+    def _write_if(self, key: str, data: bytes, expected: Version | Absent) -> Version:
+        write_id = secrets.token_hex(8)
+
+        def attempt(number: int) -> Version:
+            try:
+                with translated(self.location, key):
+                    answer = self._s3().put_object(
+                        **self._object(key),
+                        **self._condition(expected),
+                        **self._stored,
+                        Body=data,
+                        Metadata={WRITE_ID: write_id},
+                    )
+                return _version(answer["ETag"])
+            except (BlobNotFoundError, ConflictError) as exc:
+                if expected is ABSENT and number == 1:
+                    raise ConflictError(f"{key!r} is there already", expected=ABSENT) from exc
+                actual, found_id = self._state(key)
+                if found_id == write_id and actual is not ABSENT:
+                    return actual  # an attempt before this one did it, unacknowledged
+                self._learn_quotes(key, expected, actual, exc)
+                return attempt(number)
+
+        return self._retry.call(attempt)
+
+    def _learn_quotes(
+        self, key: str, expected: Version | Absent, actual: Version | Absent, exc: Exception
+    ) -> None:
+        """Raises a refused condition as the conflict that it is.
+
+        Unless the blob has the very version that was asked for: then this server
+        compares ETags without quotes, and the next condition has none.
+        """
+        if actual is ABSENT or actual != expected or not self._quoted_etags:
+            raise ConflictError(
+                f"{key!r} was changed by somebody else", expected=expected, actual=actual
+            ) from exc
+        self._quoted_etags = False
+
+    def _state(self, key: str) -> tuple[Version | Absent, str | None]:
+        """The version of a blob and the id of the write that made it."""
+        try:
+            info, metadata = self._head(key)
+        except BlobNotFoundError:
+            return ABSENT, None
+        return info.version, metadata.get(WRITE_ID)
+
+    def _condition(self, expected: Version | Absent) -> dict[str, str]:
+        if expected is ABSENT:
+            return {"IfNoneMatch": "*"}
+        return {"IfMatch": f'"{expected}"' if self._quoted_etags else str(expected)}
+
+    def _delete_if(self, key: str, expected: Version) -> bool:
+        def attempt(number: int) -> bool:
+            try:
+                with translated(self.location, key):
+                    self._s3().delete_object(**self._object(key), **self._condition(expected))
+                return True
+            except (BlobNotFoundError, ConflictError) as exc:
+                actual, _ = self._state(key)
+                if actual is ABSENT:
+                    return number > 1  # an attempt before this one may have done it
+                self._learn_quotes(key, expected, actual, exc)
+                return attempt(number)
+
+        return self._retry.call(attempt)
+
+    def _delete_batch(self, keys: tuple[str, ...]) -> dict[str, StorageError]:
+        objects = [{"Key": self._prefix + key} for key in keys]
+        try:
+            answer = self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
+        except (BackendError, UnsupportedError):
+            # Some servers have no batches, or want a checksum that boto3 gave up.
+            return {k: e for k, e in super().delete_many(keys) if e is not None}
+        return {
+            error["Key"][len(self._prefix) :]: error_of(error, 0, self.location, error["Key"])
+            for error in answer.get("Errors", ())
+        }
+
+    def _upload_parts(
+        self, key: str, upload_id: str, fileobj: BinaryIO, size: int
+    ) -> Sequence[dict[str, Any]]:
+        part_size = max(_PART_SIZE, -(-size // _MAX_PARTS))
+
+        def parts() -> Iterator[tuple[int, bytes]]:
+            for number, start in enumerate(range(0, size, part_size), 1):
+                wanted = min(part_size, size - start)
+                data = fileobj.read(wanted)
+                if len(data) != wanted:
+                    raise StorageError(f"{key!r}: the file has fewer than {size} bytes")
+                yield number, data
+
+        def send(part: tuple[int, bytes]) -> dict[str, Any]:
+            number, data = part
+            answer = self._call(
+                "upload_part", key, UploadId=upload_id, PartNumber=number, Body=data
+            )
+            return {"PartNumber": number, "ETag": answer["ETag"]}
+
+        done = []
+        for _, outcome in each(parts(), send, width=_PARTS_IN_FLIGHT):
+            if isinstance(outcome, StorageError):
+                raise outcome
+            done.append(outcome)
+        return done
+
+
+def _last(start: int, length: int | None) -> str:
+    return "" if length is None else str(start + length - 1)
+
+
+def _version(etag: str) -> Version:
+    """An ETag as a version: servers differ in whether they quote it, and where."""
+    return Version(etag.strip('"'))

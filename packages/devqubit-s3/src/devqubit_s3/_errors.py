@@ -1,0 +1,147 @@
+"""What the errors of S3 and of botocore mean for a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from botocore import exceptions as boto
+from urllib3.exceptions import HTTPError
+
+from devqubit.errors import (
+    AccessDeniedError,
+    BackendError,
+    BlobNotFoundError,
+    BucketNotFoundError,
+    ConflictError,
+    CredentialsError,
+    StorageError,
+    StorageFullError,
+    ThrottledError,
+    UnreachableError,
+    UnsupportedError,
+)
+
+__all__ = ["RangeError", "error_of", "translated"]
+
+
+class RangeError(BackendError):
+    """A range begins at or past the end of the object."""
+
+
+# Codes of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; a HEAD has no
+# body, so that botocore gives its status as the code.
+_BY_CODE: Final[dict[str, type[StorageError]]] = {
+    "403": AccessDeniedError,
+    "AccessDenied": AccessDeniedError,
+    "AccountProblem": AccessDeniedError,
+    "AllAccessDisabled": AccessDeniedError,
+    "Forbidden": AccessDeniedError,
+    "AuthorizationHeaderMalformed": CredentialsError,
+    "ExpiredToken": CredentialsError,
+    "InvalidAccessKeyId": CredentialsError,
+    "InvalidToken": CredentialsError,
+    "RequestTimeTooSkewed": CredentialsError,
+    "SignatureDoesNotMatch": CredentialsError,
+    "TokenRefreshRequired": CredentialsError,
+    "ConditionalRequestConflict": ThrottledError,
+    "OperationAborted": ThrottledError,
+    "RequestLimitExceeded": ThrottledError,
+    "SlowDown": ThrottledError,
+    "Throttling": ThrottledError,
+    "ThrottlingException": ThrottledError,
+    "TooManyRequests": ThrottledError,
+    "RequestTimeout": UnreachableError,
+    "412": ConflictError,
+    "PreconditionFailed": ConflictError,
+    "416": RangeError,
+    "InvalidRange": RangeError,
+    "NotImplemented": UnsupportedError,
+    "NoSuchBucket": BucketNotFoundError,
+    "QuotaExceeded": StorageFullError,
+    "XMinioStorageFull": StorageFullError,
+}
+_BY_STATUS: Final[dict[int, type[StorageError]]] = {
+    401: CredentialsError,
+    403: AccessDeniedError,
+    429: ThrottledError,
+    500: UnreachableError,
+    501: UnsupportedError,
+    502: UnreachableError,
+    503: ThrottledError,
+    504: UnreachableError,
+    507: StorageFullError,
+}
+_NO_CREDENTIALS: Final = (
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.CredentialRetrievalError,
+    boto.TokenRetrievalError,
+    boto.ProfileNotFound,
+    boto.SSOError,
+    boto.InvalidConfigError,
+    boto.ConfigParseError,
+)
+_NO_ANSWER: Final = (
+    boto.HTTPClientError,
+    boto.ConnectionError,
+    boto.IncompleteReadError,
+    HTTPError,
+)
+
+
+@contextmanager
+def translated(location: str, key: str = "") -> Iterator[None]:
+    """Raises our error for botocore's, from it.
+
+    Args:
+        location: The bucket's URL, for messages.
+        key: What was worked on, for messages.
+    """
+    try:
+        yield
+    except boto.ClientError as exc:
+        status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0
+        raise error_of(exc.response.get("Error", {}), status, location, key) from exc
+    except _NO_CREDENTIALS as exc:
+        raise CredentialsError(
+            f"{location}: no usable AWS credentials: {exc}. Run 'aws configure', set "
+            "AWS_PROFILE or AWS_ACCESS_KEY_ID, or add ?anonymous=true for a public bucket"
+        ) from exc
+    except boto.SSLError as exc:
+        raise UnreachableError(
+            f"{location}: no secure connection: {exc}. For a server with a certificate of its "
+            "own, name its file with ?ca_bundle="
+        ) from exc
+    except _NO_ANSWER as exc:
+        raise UnreachableError(f"{location}: no answer: {exc}") from exc
+    except boto.BotoCoreError as exc:
+        raise BackendError(f"{location}: {key!r}: {exc}") from exc
+
+
+def error_of(error: Mapping[str, str], status: int, location: str, key: str) -> StorageError:
+    """Our error for one that S3 describes.
+
+    Args:
+        error: Its `Code` and `Message`.
+        status: The HTTP status, 0 where there is none.
+        location: The bucket's URL.
+        key: What was worked on.
+    """
+    code = error.get("Code", "")
+    if code in ("NoSuchKey", "404"):
+        return BlobNotFoundError(key, location)
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or BackendError
+    if kind is BucketNotFoundError:
+        return kind(f"The bucket of {location} does not exist: create it, or check the name")
+    what = f"{location}: {key!r}: S3 answered {status or ''} {code}: {error.get('Message', '')}"
+    return kind(what + _HINTS.get(code, ""))
+
+
+_HINTS: Final = {
+    "AuthorizationHeaderMalformed": " (add ?region=)",
+    "InvalidObjectState": " (it is archived: restore it first)",
+    "PermanentRedirect": " (add ?region= with the bucket's region)",
+    "RequestTimeTooSkewed": " (set this machine's clock)",
+}

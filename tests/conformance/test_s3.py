@@ -1,0 +1,34 @@
+"""The conformance suite on S3, spoken by moto's server over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from devqubit.testing import (
+    BucketConformance,
+    ObjectStoreConformance,
+    RaceConformance,
+    RegistryConformance,
+)
+
+
+class _S3:
+    @pytest.fixture
+    def url(self, s3_endpoint: str, s3_bucket: str) -> str:
+        return f"s3://{s3_bucket}/a team/x?endpoint_url={s3_endpoint}&region=us-east-1"
+
+
+class TestBucket(_S3, BucketConformance):
+    pass
+
+
+class TestRaces(_S3, RaceConformance):
+    pass
+
+
+class TestObjectStore(_S3, ObjectStoreConformance):
+    pass
+
+
+class TestRegistry(_S3, RegistryConformance):
+    pass

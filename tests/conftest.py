@@ -1,0 +1,45 @@
+"""Servers for the tests: real HTTP, on a free port of this machine, one of each a test run."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("devqubit.testing")
+
+# Nothing of the developer's own configuration or credentials reaches a test.
+for name in [n for n in os.environ if n.startswith(("AWS_", "DEVQUBIT_", "GOOGLE_", "STORAGE_"))]:
+    del os.environ[name]
+os.environ.update(
+    AWS_ACCESS_KEY_ID="testing",
+    AWS_SECRET_ACCESS_KEY="testing",
+    AWS_CONFIG_FILE=os.devnull,
+    AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+    AWS_EC2_METADATA_DISABLED="true",
+    NO_GCE_CHECK="true",
+)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of an S3 server (moto's) with nothing in it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_endpoint: str) -> str:
+    """The name of a new, empty bucket on the S3 server."""
+    import boto3
+
+    name = f"bucket-{uuid.uuid4().hex}"
+    boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1").create_bucket(Bucket=name)
+    return name

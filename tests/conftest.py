@@ -7,6 +7,11 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# These machines may stop for a moment: how long one example takes says nothing.
+settings.register_profile("devqubit", deadline=None)
+settings.load_profile("devqubit")
 
 pytest.register_assert_rewrite("devqubit.testing")
 

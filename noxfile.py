@@ -1,0 +1,95 @@
+"""Every task of this repository: `nox` runs the default ones, `nox -l` lists all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+PACKAGES = [str(path.parent.relative_to(ROOT)) for path in ROOT.glob("packages/*/pyproject.toml")]
+CHECKOUT = [part for package in sorted(PACKAGES) for part in ("-e", package)] + ["-e", ".[all]"]
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "typing", "tests"]
+# An interpreter that is not there is reported as skipped, also on CI.
+nox.options.error_on_missing_interpreters = False
+
+# pyenv puts shims for every version on the path, also for those that are not selected and
+# so do not run; the interpreters themselves come first.
+_PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+_REAL = [str(folder) for v in PYTHONS for folder in sorted(_PYENV.glob(f"versions/{v}.*/bin"))]
+os.environ["PATH"] = os.pathsep.join([*_REAL, os.environ["PATH"]])
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group of the root `pyproject.toml`."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+@nox.session(python=PYTHONS[0])
+def demo(session: nox.Session) -> None:
+    """Runs circuits on a simulated device and stores them: nox -s demo -- --url URL."""
+    session.install(*CHECKOUT, *group("demo"))
+    session.run("python", "examples/ghz_sweep.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Runs the tests, two at a time, and shows what they cover."""
+    session.install(*CHECKOUT, *group("test"))
+    data = Path(session.create_tmp()) / "coverage"
+    env = {"COVERAGE_FILE": str(data)}
+    session.run("coverage", "erase", env=env)
+    session.run("coverage", "run", "-m", "pytest", "-n", "2", *session.posargs, env=env)
+    session.run("coverage", "combine", "--quiet", env=env)
+    session.run("coverage", "report", "--format=total", env=env)
+
+
+@nox.session(python=PYTHONS[0])
+def lint(session: nox.Session) -> None:
+    """Checks form, spelling and formatting."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
+
+
+@nox.session(python=PYTHONS[0])
+def typing(session: nox.Session) -> None:
+    """Checks types, strictly."""
+    session.install(*CHECKOUT, *group("typing"))
+    session.run("mypy")
+
+
+@nox.session(python=PYTHONS[0])
+def demo_tests(session: nox.Session) -> None:
+    """Runs the demo's own tests, which need Qiskit."""
+    session.install(*CHECKOUT, *group("demo"), *group("test"))
+    session.run("pytest", "tests/demo", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def bench(session: nox.Session) -> None:
+    """Measures this project beside its rivals and prints ratios."""
+    rival = Path(session.create_tmp()) / "rival"
+    session.install(*CHECKOUT, *group("bench"))
+    if not rival.exists():
+        session.run("python", "-m", "venv", str(rival))
+        session.run(
+            str(rival / "bin/python"), "-m", "pip", "install", "-q", *group("rival"), external=True
+        )
+    session.run(
+        "python",
+        "benchmarks/run.py",
+        "--rival-python",
+        str(rival / "bin/python"),
+        "--json",
+        "bench.json",
+        *session.posargs,
+    )

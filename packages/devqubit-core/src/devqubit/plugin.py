@@ -32,13 +32,21 @@ from devqubit.storage._bucket import (
     Capabilities,
     Version,
 )
+from devqubit.storage._conditional import (
+    WRITE_ID,
+    State,
+    conditional_delete,
+    conditional_write,
+)
 from devqubit.storage._plugins import hookimpl, plugins
 from devqubit.storage._pool import each
-from devqubit.storage._retry import Retry
+from devqubit.storage._retry import NETWORK_PARAMETERS, Retry
 
 __all__ = [
     "ABSENT",
     "API_VERSION",
+    "NETWORK_PARAMETERS",
+    "WRITE_ID",
     "Absent",
     "Blob",
     "BlobInfo",
@@ -48,8 +56,11 @@ __all__ = [
     "Option",
     "Parameter",
     "Retry",
+    "State",
     "StorageBackend",
     "Version",
+    "conditional_delete",
+    "conditional_write",
     "each",
     "hookimpl",
     "register_plugin",

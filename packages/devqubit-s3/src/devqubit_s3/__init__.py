@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from devqubit.plugin import Bucket, OpenRequest, Parameter, StorageBackend, hookimpl
+from devqubit.plugin import (
+    NETWORK_PARAMETERS,
+    Bucket,
+    OpenRequest,
+    Parameter,
+    StorageBackend,
+    hookimpl,
+)
 
 __all__ = ["__version__", "devqubit_storage_backend"]
 
@@ -51,27 +58,7 @@ _PARAMETERS = (
         help="Sign nothing, for public buckets",
         example="true",
     ),
-    Parameter(
-        name="max_attempts",
-        type=int,
-        minimum=1,
-        help="How often a request is tried",
-        example="10",
-    ),
-    Parameter(
-        name="timeout",
-        type=float,
-        minimum=0.1,
-        help="Seconds for all attempts of one request together",
-        example="60",
-    ),
-    Parameter(
-        name="max_concurrency",
-        type=int,
-        minimum=1,
-        help="How many requests bulk calls keep in flight",
-        example="32",
-    ),
+    *NETWORK_PARAMETERS,
     Parameter(
         name="storage_class",
         type=str,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO, Final
@@ -18,22 +17,23 @@ from devqubit.errors import (
 )
 from devqubit.plugin import (
     ABSENT,
+    WRITE_ID,
     Absent,
     Blob,
     BlobInfo,
     Bucket,
     OpenRequest,
     Retry,
+    State,
     Version,
+    conditional_delete,
+    conditional_write,
     each,
 )
 from devqubit_s3._client import custom_endpoint, make_client
 from devqubit_s3._errors import RangeError, error_of, translated
 
 __all__ = ["S3Bucket"]
-
-WRITE_ID: Final = "devqubit-write-id"
-"""Metadata of a conditional write, by which it knows its own work again."""
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 _MAX_PARTS: Final = 10_000
@@ -52,12 +52,9 @@ class S3Bucket(Bucket):
     def __init__(self, request: OpenRequest) -> None:
         options = request.options
         self.location = request.location
-        self.max_concurrency = int(options.get("max_concurrency", 32))
+        self.max_concurrency = int(options.get("max_concurrency", self.max_concurrency))
         self._request = request
-        self._retry = Retry(
-            max_attempts=int(options.get("max_attempts", 10)),
-            timeout=float(options.get("timeout", 60)),
-        )
+        self._retry = Retry.of(options)
         self._prefix = request.key_prefix
         payer = {"RequestPayer": "requester"} if options.get("requester_pays") else {}
         self._target: dict[str, Any] = {"Bucket": request.bucket, **payer}
@@ -70,7 +67,7 @@ class S3Bucket(Bucket):
             )
             if option in options
         }
-        self._quoted_etags = True
+        self._quoted_etags: bool | None = None  # not known yet
         self._bucket_seen = False
         self._connect()
 
@@ -102,7 +99,13 @@ class S3Bucket(Bucket):
         if if_version is None:
             answer = self._call("put_object", key, Body=data, **self._stored)
             return _version(answer["ETag"])
-        return self._write_if(key, data, if_version)
+
+        def send(write_id: str) -> Version:
+            arguments = {"Body": data, "Metadata": {WRITE_ID: write_id}, **self._stored}
+            answer = self._send_if("put_object", key, if_version, arguments)
+            return _version(answer["ETag"])
+
+        return conditional_write(self._retry, key, if_version, send, lambda: self._state(key))
 
     def stat(self, key: str) -> BlobInfo:
         return self._head(key)[0]
@@ -115,11 +118,15 @@ class S3Bucket(Bucket):
         if if_version is None:
             self._call("delete_object", key)
             return True
-        if there.version != if_version:
+        if there.version != if_version:  # also for servers that ignore the condition
             raise ConflictError(
                 f"{key!r} was changed by somebody else", expected=if_version, actual=there.version
             )
-        return self._delete_if(key, if_version)
+
+        def send() -> None:
+            self._send_if("delete_object", key, if_version, {})
+
+        return conditional_delete(self._retry, key, if_version, send, lambda: self._state(key))
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[BlobInfo]:
         asked = {"Prefix": self._prefix + prefix}
@@ -215,72 +222,38 @@ class S3Bucket(Bucket):
         except BlobNotFoundError:
             self._bucket_seen = True
 
-    def _write_if(self, key: str, data: bytes, expected: Version | Absent) -> Version:
-        write_id = secrets.token_hex(8)
-
-        def attempt(number: int) -> Version:
-            try:
-                with translated(self.location, key):
-                    answer = self._s3().put_object(
-                        **self._object(key),
-                        **self._condition(expected),
-                        **self._stored,
-                        Body=data,
-                        Metadata={WRITE_ID: write_id},
-                    )
-                return _version(answer["ETag"])
-            except (BlobNotFoundError, ConflictError) as exc:
-                if expected is ABSENT and number == 1:
-                    raise ConflictError(f"{key!r} is there already", expected=ABSENT) from exc
-                actual, found_id = self._state(key)
-                if found_id == write_id and actual is not ABSENT:
-                    return actual  # an attempt before this one did it, unacknowledged
-                self._learn_quotes(key, expected, actual, exc)
-                return attempt(number)
-
-        return self._retry.call(attempt)
-
-    def _learn_quotes(
-        self, key: str, expected: Version | Absent, actual: Version | Absent, exc: Exception
-    ) -> None:
-        """Raises a refused condition as the conflict that it is.
-
-        Unless the blob has the very version that was asked for: then this server
-        compares ETags without quotes, and the next condition has none.
-        """
-        if actual is ABSENT or actual != expected or not self._quoted_etags:
-            raise ConflictError(
-                f"{key!r} was changed by somebody else", expected=expected, actual=actual
-            ) from exc
-        self._quoted_etags = False
-
-    def _state(self, key: str) -> tuple[Version | Absent, str | None]:
-        """The version of a blob and the id of the write that made it."""
+    def _state(self, key: str) -> State:
         try:
             info, metadata = self._head(key)
         except BlobNotFoundError:
             return ABSENT, None
         return info.version, metadata.get(WRITE_ID)
 
-    def _condition(self, expected: Version | Absent) -> dict[str, str]:
-        if expected is ABSENT:
-            return {"IfNoneMatch": "*"}
-        return {"IfMatch": f'"{expected}"' if self._quoted_etags else str(expected)}
+    def _send_if(
+        self, operation: str, key: str, expected: Version | Absent, arguments: dict[str, Any]
+    ) -> Any:
+        """Sends one request with a condition, with its ETag in quotes as the standard has it.
 
-    def _delete_if(self, key: str, expected: Version) -> bool:
-        def attempt(number: int) -> bool:
-            try:
-                with translated(self.location, key):
-                    self._s3().delete_object(**self._object(key), **self._condition(expected))
-                return True
-            except (BlobNotFoundError, ConflictError) as exc:
-                actual, _ = self._state(key)
-                if actual is ABSENT:
-                    return number > 1  # an attempt before this one may have done it
-                self._learn_quotes(key, expected, actual, exc)
-                return attempt(number)
-
-        return self._retry.call(attempt)
+        Some servers compare ETags without quotes. Until a condition has held, a refused
+        one may mean that: then the blob has the very version that was asked for.
+        """
+        quoted = self._quoted_etags
+        condition = {"IfNoneMatch": "*"} if expected is ABSENT else {"IfMatch": str(expected)}
+        if expected is not ABSENT and quoted is not False:
+            condition = {"IfMatch": f'"{expected}"'}
+        try:
+            with translated(self.location, key):
+                answer = getattr(self._s3(), operation)(
+                    **self._object(key), **condition, **arguments
+                )
+        except ConflictError:
+            if expected is ABSENT or quoted is not None or self._state(key)[0] != expected:
+                raise
+            self._quoted_etags = False
+            return self._send_if(operation, key, expected, arguments)
+        if expected is not ABSENT and quoted is None:
+            self._quoted_etags = True
+        return answer
 
     def _delete_batch(self, keys: tuple[str, ...]) -> dict[str, StorageError]:
         objects = [{"Key": self._prefix + key} for key in keys]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from devqubit.errors import (
     BlobNotFoundError,
@@ -12,8 +11,9 @@ from devqubit.errors import (
     IntegrityError,
     ObjectNotFoundError,
 )
-from devqubit.storage._bucket import ABSENT, Bucket
+from devqubit.storage._bucket import ABSENT
 from devqubit.storage._digest import digest_of, digest_of_key, object_key, object_prefix
+from devqubit.storage._opened import Opened
 
 __all__ = ["ObjectStore"]
 
@@ -25,7 +25,7 @@ what a 100 Mbit/s line carries in a round trip of 20 ms."""
 _READS: Final = 2
 
 
-class ObjectStore:
+class ObjectStore(Opened):
     """Content-addressed objects in a bucket, under `sha256/<2 hex digits>/<64 hex digits>`.
 
     An object's name is its digest: `sha256:` and 64 lower-case hexadecimal digits. What is
@@ -35,14 +35,6 @@ class ObjectStore:
     Args:
         bucket: Where the objects are. The store closes it.
     """
-
-    def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
-
-    @property
-    def location(self) -> str:
-        """The canonical URL of the store, without secrets."""
-        return self._bucket.location
 
     def put_bytes(self, data: bytes | bytearray | memoryview) -> str:
         """Stores bytes, unless they are there already.
@@ -137,24 +129,6 @@ class ObjectStore:
             InvalidDigestError: No digest starts like `prefix`.
         """
         return self._list(object_prefix(prefix))
-
-    def close(self) -> None:
-        """Gives back connections and files. Calling it again is harmless."""
-        self._bucket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<ObjectStore {self.location}>"
 
     def _list(self, key_prefix: str) -> Iterator[str]:
         for info in self._bucket.list(key_prefix):

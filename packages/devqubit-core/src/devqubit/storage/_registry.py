@@ -10,14 +10,14 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from devqubit.errors import CorruptRecordError, RunNotFoundError
 from devqubit.storage._bucket import Bucket
 from devqubit.storage._documents import Document, DocumentFolder, Problem
 from devqubit.storage._filters import RunFilter
 from devqubit.storage._names import check_name
+from devqubit.storage._opened import Opened
 from devqubit.storage._records import BaselineInfo, RunRecord, RunSummary, encode_record
 
 __all__ = ["Problem", "Registry"]
@@ -25,7 +25,7 @@ __all__ = ["Problem", "Registry"]
 logger = logging.getLogger("devqubit.storage")
 
 
-class Registry:
+class Registry(Opened):
     """Runs and baselines in a bucket. Safe in threads.
 
     Open one with `devqubit.storage.create_registry`.
@@ -35,14 +35,9 @@ class Registry:
     """
 
     def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
+        super().__init__(bucket)
         self._runs = DocumentFolder(bucket, "runs", lambda run: run.get("run_id"))
         self._baselines = DocumentFolder(bucket, "baselines", lambda base: base.get("project"))
-
-    @property
-    def location(self) -> str:
-        """The canonical URL of the registry, without secrets."""
-        return self._bucket.location
 
     def save(self, record: Mapping[str, Any]) -> None:
         """Writes a run record, replacing the one of that id.
@@ -198,24 +193,6 @@ class Registry:
             except CorruptRecordError as exc:
                 self._report(Problem(item.key, str(exc)))
         return sorted(found, key=lambda baseline: baseline["project"])
-
-    def close(self) -> None:
-        """Gives back connections and files. Calling it again is harmless."""
-        self._bucket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Registry {self.location}>"
 
     def _readable_runs(self) -> Iterator[RunRecord]:
         for item in self._runs.scan():

@@ -4,18 +4,48 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from devqubit.errors import ThrottledError, UnreachableError
+from devqubit.storage._backend import Option, Parameter
+from devqubit.storage._bucket import Bucket
 
-__all__ = ["TRANSIENT", "Retry"]
+__all__ = ["NETWORK_PARAMETERS", "TRANSIENT", "Retry"]
 
 R = TypeVar("R")
 
 TRANSIENT: Final = (ThrottledError, UnreachableError)
 """The errors after which the same call may succeed."""
+
+MAX_ATTEMPTS: Final = 10
+TIMEOUT: Final = 60.0
+
+NETWORK_PARAMETERS: Final = (
+    Parameter(
+        name="max_attempts",
+        type=int,
+        minimum=1,
+        help=f"How often a request is tried ({MAX_ATTEMPTS})",
+        example="5",
+    ),
+    Parameter(
+        name="timeout",
+        type=float,
+        minimum=0.1,
+        help=f"Seconds for all attempts of one request together ({TIMEOUT:g})",
+        example="20",
+    ),
+    Parameter(
+        name="max_concurrency",
+        type=int,
+        minimum=1,
+        help=f"How many requests bulk calls keep in flight ({Bucket.max_concurrency})",
+        example="64",
+    ),
+)
+"""The parameters that every backend behind a network takes; `Retry.of` reads two of them."""
 
 # Seconds before the second attempt, doubled before each further one up to the most.
 _FIRST_WAIT: Final = 0.1
@@ -34,8 +64,16 @@ class Retry:
         timeout: Seconds for all attempts together.
     """
 
-    max_attempts: int = 10
-    timeout: float = 60.0
+    max_attempts: int = MAX_ATTEMPTS
+    timeout: float = TIMEOUT
+
+    @classmethod
+    def of(cls, options: Mapping[str, Option]) -> Retry:
+        """As the options `max_attempts` and `timeout` of a request say."""
+        return cls(
+            max_attempts=int(options.get("max_attempts", MAX_ATTEMPTS)),
+            timeout=float(options.get("timeout", TIMEOUT)),
+        )
 
     @property
     def attempt_timeout(self) -> float:

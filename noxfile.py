@@ -48,7 +48,7 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "erase", env=env)
     session.run("coverage", "run", "-m", "pytest", "-n", "2", *session.posargs, env=env)
     session.run("coverage", "combine", "--quiet", env=env)
-    session.run("coverage", "report", "--format=total", env=env)
+    session.run("coverage", "report", "--skip-covered", env=env)
 
 
 @nox.session(python=PYTHONS[0])

@@ -117,7 +117,8 @@ def translated(location: str, key: str = "") -> Iterator[None]:
     except _NO_ANSWER as exc:
         raise UnreachableError(f"{location}: no answer: {exc}") from exc
     except boto.BotoCoreError as exc:
-        raise BackendError(f"{location}: {key!r}: {exc}") from exc
+        reason = " ".join(str(exc).split())
+        raise BackendError(f"{location}: {key!r}: {reason}") from exc
 
 
 def error_of(error: Mapping[str, str], status: int, location: str, key: str) -> StorageError:

@@ -77,18 +77,19 @@ def demo_tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def bench(session: nox.Session) -> None:
     """Measures this project beside its rivals and prints ratios."""
-    rival = Path(session.create_tmp()) / "rival"
     session.install(*CHECKOUT, *group("bench"))
+    # The published version has the same name as this project, and an environment of its own.
+    rival = Path(session.create_tmp()) / "rival"
     if not rival.exists():
-        session.run("python", "-m", "venv", str(rival))
-        session.run(
-            str(rival / "bin/python"), "-m", "pip", "install", "-q", *group("rival"), external=True
-        )
+        session.run("virtualenv", "--quiet", str(rival), external=True)
+        pip = ("python", "-m", "pip", "--python", str(rival), "install", "--quiet")
+        session.run(*pip, "devqubit==0.1.12", "boto3")
+    python = str(rival / "bin" / "python")
     session.run(
         "python",
         "benchmarks/run.py",
         "--rival-python",
-        str(rival / "bin/python"),
+        python,
         "--json",
         "bench.json",
         *session.posargs,

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.servers.gcs import GCSServer
+
 # These machines may stop for a moment: how long one example takes says nothing.
 settings.register_profile("devqubit", deadline=None)
 settings.load_profile("devqubit")
@@ -47,4 +49,19 @@ def s3_bucket(s3_endpoint: str) -> str:
 
     name = f"bucket-{uuid.uuid4().hex}"
     boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1").create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[GCSServer]:
+    """A Cloud Storage server with nothing in it."""
+    with GCSServer() as server:
+        yield server
+
+
+@pytest.fixture
+def gcs_bucket(gcs_server: GCSServer) -> str:
+    """The name of a new, empty bucket on the Cloud Storage server."""
+    name = f"bucket-{uuid.uuid4().hex}"
+    gcs_server.create_bucket(name)
     return name

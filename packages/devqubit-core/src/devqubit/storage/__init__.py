@@ -8,11 +8,16 @@ registry = create_registry("s3://my-bucket/devqubit")
 ```
 """
 
-from devqubit.storage._documents import Problem
-from devqubit.storage._objects import ObjectStore
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from devqubit.storage._open import create_registry, create_store
-from devqubit.storage._records import ArtifactRef, BaselineInfo, RunRecord, RunSummary
-from devqubit.storage._registry import Registry
+
+if TYPE_CHECKING:
+    from devqubit.storage._documents import Problem
+    from devqubit.storage._objects import ObjectStore
+    from devqubit.storage._records import ArtifactRef, BaselineInfo, RunRecord, RunSummary
+    from devqubit.storage._registry import Registry
 
 __all__ = [
     "ArtifactRef",
@@ -25,3 +30,26 @@ __all__ = [
     "create_registry",
     "create_store",
 ]
+
+# A script that only stores artifacts does not wait for the registry to be imported.
+_MODULES = {
+    "ArtifactRef": "_records",
+    "BaselineInfo": "_records",
+    "ObjectStore": "_objects",
+    "Problem": "_documents",
+    "Registry": "_registry",
+    "RunRecord": "_records",
+    "RunSummary": "_records",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

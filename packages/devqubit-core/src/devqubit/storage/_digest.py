@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Final
 
@@ -18,7 +17,9 @@ _KEY = re.compile(r"sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 
 def digest_of(data: bytes) -> str:
     """The digest of some bytes: `sha256:` and 64 lower-case hexadecimal digits."""
-    return ALGORITHM + hashlib.sha256(data).hexdigest()
+    from hashlib import sha256  # takes milliseconds, and opening a store needs none
+
+    return ALGORITHM + sha256(data).hexdigest()
 
 
 def object_key(digest: str) -> str:

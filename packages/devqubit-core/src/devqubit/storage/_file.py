@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
-import shutil
 import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import BinaryIO, Final
 
 from devqubit.errors import (
@@ -103,7 +100,8 @@ class FileBucket(Bucket):
 
     def download(self, key: str, fileobj: BinaryIO) -> Version:
         with self._opened(key) as file:
-            shutil.copyfileobj(file, fileobj, COPY_CHUNK)
+            while data := file.read(COPY_CHUNK):
+                fileobj.write(data)
             return _version(os.fstat(file.fileno()))
 
     def stat(self, key: str) -> BlobInfo:
@@ -173,7 +171,7 @@ class FileBucket(Bucket):
         with translated(key, self.location):
             folder = os.path.dirname(self._path(key))
             self._make_folder(folder)
-            temporary = os.path.join(folder, f"{RESERVED}{secrets.token_hex(8)}.tmp")
+            temporary = os.path.join(folder, f"{RESERVED}{os.urandom(8).hex()}.tmp")
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY
             # Not tempfile, whose files nobody else in a team may read.
             descriptor = os.open(temporary, flags, 0o666)
@@ -291,6 +289,8 @@ def _version(found: os.stat_result) -> Version:
 
 
 def _info(key: str, found: os.stat_result) -> BlobInfo:
+    from datetime import UTC, datetime  # takes milliseconds, and opening a store needs none
+
     modified = datetime.fromtimestamp(found.st_mtime, UTC)
     return BlobInfo(key, found.st_size, _version(found), modified)
 

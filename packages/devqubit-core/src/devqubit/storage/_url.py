@@ -18,11 +18,9 @@ __all__ = ["StorageURL", "canonical_url", "has_credentials", "parse_url", "redac
 
 # RFC 3986 schemes, but of two characters and more: one letter is a Windows drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# user:password@ also where the password holds one of "/?#": then what stands in the
+# user:password@, also where the password holds one of "/?#": then what stands in the
 # host's place has a colon that no port number follows, and an "@" comes later.
-_CREDENTIALS = re.compile(r"[^:]+://(?:[^/?#]*@|[^/?#]*:(?!\d*(?:[/?#]|$)).*@)", re.DOTALL)
+_CREDENTIALS = r"(?s)[^:]+://(?:[^/?#]*@|[^/?#]*:(?!\d*(?:[/?#]|$)).*@)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def parse_url(url: str | os.PathLike[str]) -> StorageURL:
 
 def has_credentials(url: str) -> bool:
     """Whether a URL has a user name or password before its host."""
-    return _CREDENTIALS.match(url) is not None
+    return "@" in url and re.match(_CREDENTIALS, url) is not None
 
 
 def redact(url: str) -> str:
@@ -124,9 +122,9 @@ def _split(text: str) -> SplitResult:
             f"{shown!r} has a fragment ('#…'), which means nothing here: leave it out, or "
             "write %23 where a name holds '#'"
         )
-    if _CONTROL.search(text):
+    if _has_control(text):
         raise InvalidURLError(f"{shown!r} holds a control character")
-    if _BAD_ESCAPE.search(text):
+    if "%" in text and re.search(r"%(?![0-9A-Fa-f]{2})", text):
         raise InvalidURLError(
             f"{shown!r} has a '%' that two hexadecimal digits do not follow: write %25 for a "
             "'%' of a name"
@@ -155,7 +153,7 @@ def _parameters(query: str, text: str) -> dict[str, str]:
 
 def _prefix(path: str, text: str) -> str:
     prefix = unquote(path, errors="strict").strip("/")
-    if _CONTROL.search(prefix):
+    if _has_control(prefix):
         raise InvalidURLError(f"{redact(text)!r} holds a control character")
     if prefix and not {"", ".", ".."}.isdisjoint(prefix.split("/")):
         raise InvalidURLError(
@@ -163,6 +161,10 @@ def _prefix(path: str, text: str) -> str:
             "as it is in the bucket"
         )
     return prefix
+
+
+def _has_control(text: str) -> bool:
+    return any(letter < " " or letter == "\x7f" for letter in text)
 
 
 def _file_path(parts: SplitResult, text: str) -> str:

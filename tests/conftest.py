@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 
@@ -21,6 +23,7 @@ pytest.register_assert_rewrite("devqubit.testing")
 for name in [n for n in os.environ if n.startswith(("AWS_", "DEVQUBIT_", "GOOGLE_", "STORAGE_"))]:
     del os.environ[name]
 os.environ.update(
+    DEVQUBIT_CACHE_DIR=tempfile.mkdtemp(prefix="devqubit-tests-"),
     AWS_ACCESS_KEY_ID="testing",
     AWS_SECRET_ACCESS_KEY="testing",
     AWS_CONFIG_FILE=os.devnull,
@@ -28,6 +31,13 @@ os.environ.update(
     AWS_EC2_METADATA_DISABLED="true",
     NO_GCE_CHECK="true",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache() -> Iterator[None]:
+    """A cache folder for this run alone, removed at its end."""
+    yield
+    shutil.rmtree(os.environ["DEVQUBIT_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

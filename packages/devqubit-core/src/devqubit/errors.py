@@ -7,6 +7,7 @@ DevQubitError
 │   ├── InvalidOptionError                a URL parameter or keyword option
 │   ├── InvalidDigestError                not "sha256:" and 64 lower-case hex digits
 │   ├── InvalidNameError                  a run id or project name
+│   ├── QueryParseError                   a query of search_runs
 │   ├── InvalidRecordError                a run record, refused before anything is written
 │   └── InvalidKeyError                   a key that the backend cannot hold
 ├── PluginError                           finding the backend of a scheme
@@ -58,6 +59,7 @@ __all__ = [
     "PluginError",
     "PluginLoadError",
     "PluginVersionError",
+    "QueryParseError",
     "RunNotFoundError",
     "SchemeConflictError",
     "StorageError",
@@ -110,6 +112,10 @@ class InvalidNameError(InvalidArgumentError):
 
 class InvalidRecordError(InvalidArgumentError):
     """A run record that is not a JSON document with a run id; nothing was written."""
+
+
+class QueryParseError(InvalidArgumentError):
+    """A query of `Registry.search_runs` that cannot be read: where, and what was expected."""
 
 
 class InvalidKeyError(InvalidArgumentError):

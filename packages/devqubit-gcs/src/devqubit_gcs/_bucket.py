@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+import base64
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
 from typing import Any, BinaryIO, Final, TypeVar
 
-from google.cloud.storage.retry import DEFAULT_RETRY
+import google_crc32c
+from google.api_core.exceptions import from_http_response
 
-from devqubit.errors import BlobNotFoundError, StorageError
+from devqubit.errors import (
+    AccessDeniedError,
+    BackendError,
+    BlobNotFoundError,
+    ConflictError,
+    CredentialsError,
+    InvalidKeyError,
+    InvalidURLError,
+    StorageError,
+    ThrottledError,
+    UnreachableError,
+    UnsupportedError,
+)
 from devqubit.plugin import (
     ABSENT,
     WRITE_ID,
@@ -22,9 +38,11 @@ from devqubit.plugin import (
     Version,
     conditional_delete,
     conditional_write,
+    each,
 )
-from devqubit_gcs._client import custom_endpoint, make_client
+from devqubit_gcs._client import Connector, KeptBatch, custom_endpoint
 from devqubit_gcs._errors import RangeError, translated
+from devqubit_gcs._upload import ResumableUpload
 
 __all__ = ["GCSBucket"]
 
@@ -32,8 +50,13 @@ R = TypeVar("R")
 
 # Blobs up to this size go in one request; larger ones in chunks of it (a multiple of 256 KiB).
 _CHUNK: Final = 8 * 1024 * 1024
+_TYPE: Final = "application/octet-stream"
 _PAGE: Final = 1_000
-_FIELDS: Final = "items(name,size,generation,updated),nextPageToken"
+_FIELDS: Final = "items(name,size,generation,timeCreated),nextPageToken"
+# https://cloud.google.com/storage/docs/batch and /objects#naming
+_BATCH: Final = 100
+_BATCHES_IN_FLIGHT: Final = 4
+_LONGEST_NAME: Final = 1_024
 
 
 class GCSBucket(Bucket):
@@ -45,206 +68,272 @@ class GCSBucket(Bucket):
 
     def __init__(self, request: OpenRequest) -> None:
         options = request.options
-        self.location = request.location
+        if not (request.bucket[0].isalnum() and request.bucket[-1].isalnum()):
+            raise InvalidURLError(
+                f"{request.bucket!r} is no bucket: names begin and end with a letter or digit"
+            )
+        endpoint = custom_endpoint(options)
+        self.location = (
+            request.location_with(endpoint_url=endpoint) if endpoint else request.location
+        )
         self.max_concurrency = int(options.get("max_concurrency", self.max_concurrency))
-        self._request = request
+        self._prefix = request.key_prefix
         self._retry = Retry.of(options)
         wait = self._retry.attempt_timeout
         # The SDK's own retries are off: one deadline holds for all attempts together.
         self._once: dict[str, Any] = {"timeout": (min(wait, 10), wait), "retry": None}
-        self._prefix = request.key_prefix
-        self._connect()
+        self._connector = Connector(request, self.max_concurrency)
+        self._kms_key_name = options.get("kms_key_name")
+        self._storage_class = options.get("storage_class")
+        self._bucket_seen = False
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Blob:
         if length == 0:
             return Blob(b"", self.stat(key).version)
-        last = None if length is None else start + length - 1
-
-        def attempt() -> Blob:
-            blob = self._blob(key)
-            data = blob.download_as_bytes(
-                start=start or None, end=last, raw_download=True, **self._once
-            )
-            return Blob(data, _version(blob))
-
         try:
-            return self._call(key, attempt)
+            return self._fetch(key, start, length)[0]
         except RangeError:
             return Blob(b"", self.stat(key).version)
 
     def write(
         self, key: str, data: bytes, *, if_version: Version | Absent | None = None
     ) -> Version:
+        self._check(key)
         if if_version is None:
-            return self._call(key, lambda: self._send(key, data))
+            return self._call(key, lambda: self._put(key, data))
 
         def send(write_id: str) -> Version:
-            with translated(self.location, key):
-                return self._send(key, data, if_version, {WRITE_ID: write_id})
+            condition = {"if_generation_match": _generation(if_version)}
+            return self._ask(key, lambda: self._put(key, data, {WRITE_ID: write_id}, condition))
 
         return conditional_write(self._retry, key, if_version, send, lambda: self._state(key))
 
     def stat(self, key: str) -> BlobInfo:
-        return self._info(self._loaded(key))
+        found = self._call(key, lambda: self._loaded(key))
+        return BlobInfo(key, found.size, _version(found), found.time_created)
 
     def delete(self, key: str, *, if_version: Version | None = None) -> bool:
         def send() -> None:
-            with translated(self.location, key):
-                self._blob(key).delete(**_generation(if_version), **self._once)
+            expected = None if if_version is None else _generation(if_version)
+            self._ask(
+                key, lambda: self._blob(key).delete(if_generation_match=expected, **self._once)
+            )
 
         return conditional_delete(self._retry, key, if_version, send, lambda: self._state(key))
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[BlobInfo]:
         token = None
         while True:
-            page, token = self._page(prefix, start_after, token)
-            for info in page:
+            items, token = self._page(prefix, start_after, token)
+            for item in items:
+                key = item["name"][len(self._prefix) :]
                 # The service's offset includes its key; consoles make "folders" that end in "/".
-                if info.key > start_after and not info.key.endswith("/"):
-                    yield info
+                if key > start_after and not key.endswith("/"):
+                    created = datetime.fromisoformat(item["timeCreated"])
+                    yield BlobInfo(key, int(item["size"]), Version(item["generation"]), created)
             if not token:
                 return
+
+    def delete_many(self, keys: Iterable[str]) -> Iterator[tuple[str, StorageError | None]]:
+        todo = iter(keys)
+        batches = iter(lambda: tuple(islice(todo, _BATCH)), ())
+        for batch, outcome in each(batches, self._delete_batch, width=_BATCHES_IN_FLIGHT):
+            for number, key in enumerate(batch):
+                yield key, outcome if isinstance(outcome, StorageError) else outcome[number]
+
+    def download(self, key: str, fileobj: BinaryIO) -> Version:
+        checksum, start, version = 0, 0, None
+        while True:
+            try:
+                blob, expected = self._fetch(key, start, _CHUNK)
+            except RangeError:  # empty, or the chunk before was the last
+                return version or self.stat(key).version
+            if version not in (None, blob.version):
+                raise ConflictError(
+                    f"{key!r} was replaced while it was read", expected=version, actual=blob.version
+                )
+            fileobj.write(blob.data)
+            checksum = google_crc32c.extend(checksum, blob.data)
+            start, version = start + len(blob.data), blob.version
+            if len(blob.data) < _CHUNK:
+                break
+        actual = base64.b64encode(checksum.to_bytes(4, "big")).decode()
+        if expected not in (None, actual):
+            raise BackendError(f"{self.location}: {key!r} was damaged on the way")
+        return version
 
     def upload(self, key: str, fileobj: BinaryIO, size: int) -> Version:
         if size <= _CHUNK:
             return super().upload(key, fileobj, size)
-        blob = self._blob(key, chunk_size=_CHUNK)
-        with translated(self.location, key):
-            # A resumable upload: the service keeps what came, and shows nothing before the end.
-            blob.upload_from_file(
-                _Exactly(fileobj, size, key),
-                size=size,
-                content_type="application/octet-stream",
-                timeout=self._once["timeout"],
-                retry=DEFAULT_RETRY.with_timeout(self._retry.timeout),
-            )
-        return _version(blob)
+        self._check(key)
+        url = self._call(
+            key, lambda: self._blob(key).create_resumable_upload_session(_TYPE, size, **self._once)
+        )
+        upload = ResumableUpload(self._connector.get().session, url, size, self._once["timeout"])
+        for start in range(0, size, _CHUNK):
+            chunk = fileobj.read(min(_CHUNK, size - start))
+            if len(chunk) != min(_CHUNK, size - start):
+                raise StorageError(f"{key!r}: the file has fewer than {size} bytes")
+            upload.take(chunk)
+            done = self._retry.call(lambda n: self._ask(key, lambda: upload.send(n)))
+        return Version(done["generation"])
 
     def close(self) -> None:
-        self._client.close()
+        self._connector.close()
 
-    def _connect(self) -> None:
-        options = self._request.options
-        with translated(self.location):
-            self._client = make_client(options, self.max_concurrency)
-        self._pid = os.getpid()
-        endpoint = custom_endpoint(options)
-        if endpoint:
-            self.location = self._request.location_with(endpoint_url=endpoint)
+    def _bucket(self) -> Any:
+        return self._connector.get().bucket
 
-    def _gcs(self) -> Any:
-        if self._pid != os.getpid():
-            # A forked child must not share its parent's connections.
-            self._connect()
-        return self._client
-
-    def _container(self) -> Any:
-        return self._gcs().bucket(
-            self._request.bucket, user_project=self._request.options.get("user_project")
-        )
-
-    def _blob(self, key: str, chunk_size: int | None = None) -> Any:
-        options = self._request.options
-        blob = self._container().blob(
-            self._prefix + key, chunk_size=chunk_size, kms_key_name=options.get("kms_key_name")
-        )
-        if "storage_class" in options:
-            blob.storage_class = options["storage_class"]
+    def _blob(self, key: str) -> Any:
+        blob = self._bucket().blob(self._prefix + key, kms_key_name=self._kms_key_name)
+        if self._storage_class:
+            blob.storage_class = self._storage_class
         return blob
 
-    def _call(self, key: str, action: Callable[[], R]) -> R:
-        def attempt(_: int) -> R:
+    def _check(self, key: str) -> None:
+        if not _is_name(self._prefix + key):
+            raise InvalidKeyError(
+                f"{key[:100]!r}: Cloud Storage has no names over {_LONGEST_NAME} bytes, the prefix "
+                "included, nor with line ends"
+            )
+
+    def _call(self, key: str | None, action: Callable[[], R]) -> R:
+        return self._retry.call(lambda _: self._ask(key, action))
+
+    def _ask(self, key: str | None, action: Callable[[], R]) -> R:
+        """Does something once, and raises only errors of ours."""
+        if key is not None and not _is_name(self._prefix + key):
+            raise BlobNotFoundError(key, self.location)  # the service refuses even to look
+        try:
             with translated(self.location, key):
-                return action()
+                result = action()
+        except BlobNotFoundError:
+            if not self._bucket_seen:
+                self._look_for_bucket()
+            raise
+        self._bucket_seen = True
+        return result
 
-        return self._retry.call(attempt)
+    def _look_for_bucket(self) -> None:
+        """Raises if there is no bucket, which the answer about an object does not always tell."""
+        try:
+            with translated(self.location):
+                self._listing(page_size=1)
+        except (AccessDeniedError, CredentialsError):
+            pass  # it cannot be told, and is not asked again
+        self._bucket_seen = True
 
-    def _loaded(self, key: str) -> Any:
-        def attempt() -> Any:
+    def _listing(self, **asked: Any) -> tuple[Iterable[Any], str | None]:
+        bucket = self._bucket()
+        found = bucket.client.list_blobs(bucket, fields=_FIELDS, **asked, **self._once)
+        # The page as it came: making the SDK's blobs of it takes most of the time of listing.
+        page = next(found.pages).raw_page
+        return page.get("items", ()), found.next_page_token
+
+    def _page(
+        self, prefix: str, start_after: str, token: str | None
+    ) -> tuple[Iterable[Any], str | None]:
+        asked = {
+            "prefix": self._prefix + prefix or None,
+            "start_offset": self._prefix + start_after if start_after else None,
+            "page_token": token,
+            "page_size": _PAGE,
+        }
+        items, following = self._call(None, lambda: self._listing(**asked))
+        if following and following == token:
+            raise BackendError(f"{self.location}: the server gives the same page for ever")
+        return items, following
+
+    def _fetch(self, key: str, start: int, length: int | None) -> tuple[Blob, str | None]:
+        """Bytes and version in one request, with the checksum of the whole blob."""
+        last = None if length is None else start + length - 1
+        asked = {"start": start or None, "end": last, "raw_download": True, **self._once}
+
+        def attempt() -> tuple[Blob, str | None]:
             blob = self._blob(key)
-            blob.reload(**self._once)
-            return blob
+            data = blob.download_as_bytes(**asked)
+            if blob.generation is not None:
+                return Blob(data, _version(blob)), blob.crc32c
+            # Some emulators do not say which generation they sent. One that is older than
+            # the bytes is safe: what is written for it conflicts, and is done again.
+            version = _version(self._loaded(key))
+            return Blob(self._blob(key).download_as_bytes(**asked), version), None
 
         return self._call(key, attempt)
 
-    def _info(self, blob: Any) -> BlobInfo:
-        key = blob.name[len(self._prefix) :]
-        return BlobInfo(key, int(blob.size), _version(blob), blob.updated)
+    def _loaded(self, key: str) -> Any:
+        blob = self._blob(key)
+        blob.reload(**self._once)
+        return blob
 
-    def _send(
+    def _put(
         self,
         key: str,
         data: bytes,
-        expected: Version | Absent | None = None,
         metadata: dict[str, str] | None = None,
+        condition: dict[str, int] | None = None,
     ) -> Version:
         blob = self._blob(key)
-        blob.metadata = metadata
-        blob.upload_from_string(
-            data,
-            content_type="application/octet-stream",
-            **_generation(expected),
-            **self._once,
-        )
+        if metadata:
+            blob.metadata = metadata
+        blob.upload_from_string(data, _TYPE, **(condition or {}), **self._once)
         return _version(blob)
 
     def _state(self, key: str) -> State:
         try:
-            blob = self._loaded(key)
+            found = self._ask(key, lambda: self._loaded(key))
         except BlobNotFoundError:
             return ABSENT, None
-        return _version(blob), (blob.metadata or {}).get(WRITE_ID)
+        return _version(found), (found.metadata or {}).get(WRITE_ID)
 
-    def _page(
-        self, prefix: str, start_after: str, token: str | None
-    ) -> tuple[tuple[BlobInfo, ...], str | None]:
-        def attempt() -> tuple[tuple[BlobInfo, ...], str | None]:
-            found = self._gcs().list_blobs(
-                self._container(),
-                prefix=(self._prefix + prefix) or None,
-                start_offset=(self._prefix + start_after) if start_after else None,
-                page_token=token,
-                page_size=_PAGE,
-                fields=_FIELDS,
-                **self._once,
-            )
-            page = next(found.pages, ())
-            return tuple(self._info(blob) for blob in page), found.next_page_token
+    def _delete_batch(self, keys: tuple[str, ...]) -> Sequence[StorageError | None]:
+        def send() -> tuple[Any, ...]:
+            batch = KeptBatch(self._bucket().client, raise_exception=False)
+            try:
+                with batch:
+                    for key in keys:
+                        self._blob(key).delete(**self._once)
+            except ValueError as exc:
+                raise BackendError(f"{self.location}: no answer to a batch: {exc}") from exc
+            return batch.answers
 
-        return self._call(prefix, attempt)
+        try:
+            answers = self._call(None, send)
+        except (BackendError, UnsupportedError):  # some emulators know no batches
+            return [error for _, error in super().delete_many(keys)]
+        return [self._deleted(key, answer) for key, answer in zip(keys, answers, strict=True)]
+
+    def _deleted(self, key: str, answer: Any) -> StorageError | None:
+        """What came of one call of a batch; what failed for the moment is done again alone."""
+
+        def check() -> None:
+            if not answer.ok:
+                raise from_http_response(answer)
+
+        try:
+            self._ask(key, check)
+        except BlobNotFoundError:
+            return None
+        except (ThrottledError, UnreachableError):
+            ((_, error),) = super().delete_many((key,))
+            return error
+        except StorageError as exc:
+            return exc
+        return None
 
 
-class _Exactly:
-    """Reads a file up to a size, and refuses one that ends before it."""
-
-    def __init__(self, file: BinaryIO, size: int, key: str) -> None:
-        self._file, self._start, self._size, self._key = file, file.tell(), size, key
-
-    def read(self, size: int = -1) -> bytes:
-        left = self._start + self._size - self._file.tell()
-        data = self._file.read(left if size < 0 else min(size, left))
-        if not data and left and size:
-            raise StorageError(f"{self._key!r}: the file has fewer than {self._size} bytes")
-        return data
-
-    def tell(self) -> int:
-        return self._file.tell() - self._start
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence == os.SEEK_END:
-            offset, whence = self._size + offset, os.SEEK_SET
-        base = self._start if whence == os.SEEK_SET else 0
-        return self._file.seek(base + offset, whence) - self._start
+def _is_name(name: str) -> bool:
+    return len(name.encode()) <= _LONGEST_NAME and "\n" not in name and "\r" not in name
 
 
 def _version(blob: Any) -> Version:
     return Version(str(blob.generation))
 
 
-def _generation(expected: Version | Absent | None) -> dict[str, int]:
-    if expected is None:
-        return {}
-    # Generations are numbers from 1, and 0 stands for "not there"; what is no generation
-    # can match none.
-    text = "0" if expected is ABSENT else str(expected)
-    return {"if_generation_match": int(text) if text.isascii() and text.isdigit() else -1}
+def _generation(version: Version | Absent) -> int:
+    if version is ABSENT:
+        return 0
+    # Generations are positive 64-bit numbers; anything else is the version of nothing here.
+    if re.fullmatch("[1-9][0-9]{0,18}", version):
+        return int(version)
+    raise ConflictError(f"{version!r} is no version of this bucket", expected=version)

@@ -1,48 +1,90 @@
-"""Making the client of a bucket."""
+"""Making the client of a bucket: its credentials, its server and its connections."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.request import getproxies
 
 import google.auth
+from google.auth import environment_vars
 from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
+from google.cloud.storage.batch import Batch
 from requests.adapters import HTTPAdapter
 
-from devqubit.plugin import Option
+from devqubit.errors import CredentialsError
+from devqubit.plugin import OpenRequest, Option
 
-__all__ = ["custom_endpoint", "make_client"]
+__all__ = ["Connection", "Connector", "KeptBatch", "custom_endpoint"]
+
+# Whoever sets one of these means credentials for any server, also one without TLS.
+_CHOSEN_CREDENTIALS: Final = (
+    environment_vars.CREDENTIALS,
+    environment_vars.GCE_METADATA_HOST,
+    environment_vars.GCE_METADATA_ROOT,
+)
+_CERTIFICATES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-def make_client(options: Mapping[str, Option], connections: int) -> Any:
-    """A client as the options say, with Application Default Credentials.
+@dataclass(frozen=True)
+class Connection:
+    """What one process talks to the service with.
+
+    Attributes:
+        bucket: The SDK's bucket, of a client of its own.
+        session: The HTTP session of that client.
+        pid: The process.
+    """
+
+    bucket: Any
+    session: AuthorizedSession
+    pid: int
+
+
+class Connector:
+    """Connects at the first need, once in each process: a forked child has its own.
 
     Args:
-        options: As declared by the backend.
-        connections: How many it keeps open.
+        request: The URL and its options.
+        connections: How many are kept open.
     """
-    endpoint = custom_endpoint(options)
-    # An emulator knows no credentials, as for Google's own clients.
-    emulated = "endpoint_url" not in options and endpoint is not None
-    project = options.get("project")
-    if options.get("anonymous") or emulated:
-        credentials, found = AnonymousCredentials(), None
-    else:
-        credentials, found = google.auth.default(scopes=storage.Client.SCOPE)
-    session = AuthorizedSession(credentials)
-    adapter = HTTPAdapter(pool_maxsize=connections)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return storage.Client(
-        # Objects need no project; without this the client would go and look for one.
-        project=project or found or "none",
-        credentials=credentials,
-        client_options={"api_endpoint": endpoint} if endpoint else None,
-        _http=session,
-    )
+
+    def __init__(self, request: OpenRequest, connections: int) -> None:
+        self._request = request
+        self._connections = connections
+        self._connection: Connection | None = None
+
+    def get(self) -> Connection:
+        """The connection of this process; looks for credentials if there is none yet."""
+        found = self._connection
+        if found is None or found.pid != os.getpid():
+            with _connecting:
+                found = self._connection
+                if found is None or found.pid != os.getpid():
+                    found = self._connection = _connect(self._request, self._connections)
+        return found
+
+    def close(self) -> None:
+        """Closes the connection, if there is one."""
+        if self._connection is not None and self._connection.pid == os.getpid():
+            self._connection.session.close()
+        self._connection = None
+
+
+class KeptBatch(Batch):  # type: ignore[misc]  # the SDK has no types
+    """A batch that keeps the answers to its calls, which the SDK's own throws away."""
+
+    answers: tuple[Any, ...] = ()
+
+    def finish(self, raise_exception: bool = True) -> Any:
+        """Sends it."""
+        self.answers = tuple(super().finish(raise_exception=raise_exception))
+        return self.answers
 
 
 def custom_endpoint(options: Mapping[str, Option]) -> str | None:
@@ -51,3 +93,58 @@ def custom_endpoint(options: Mapping[str, Option]) -> str | None:
     if endpoint and "://" not in endpoint:
         endpoint = f"http://{endpoint}"
     return endpoint.rstrip("/") or None
+
+
+def _connect(request: OpenRequest, connections: int) -> Connection:
+    options = request.options
+    endpoint = custom_endpoint(options)
+    session = AuthorizedSession(_credentials(options, endpoint))
+    adapter = HTTPAdapter(pool_maxsize=connections)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    # Looking for proxies and certificates at every request takes a fifth of its time.
+    session.trust_env = bool(getproxies().keys() - {"no"})
+    session.verify = next(filter(None, map(os.environ.get, _CERTIFICATES)), True)
+    try:
+        client = storage.Client(
+            project=options.get("project"),
+            credentials=session.credentials,
+            client_options={"api_endpoint": endpoint} if endpoint else None,
+            _http=session,
+        )
+    except ValueError as exc:  # credentials of another universe than googleapis.com
+        raise CredentialsError(f"{request.location}: {exc}") from exc
+    # Otherwise it asks for the bucket in the background, which needs another permission than
+    # objects do: https://github.com/googleapis/google-cloud-python/issues/17650
+    client._bucket_metadata_cache = None
+    bucket = client.bucket(request.bucket, user_project=options.get("user_project"))
+    return Connection(bucket, session, os.getpid())
+
+
+def _credentials(options: Mapping[str, Option], endpoint: str | None) -> Any:
+    """Application Default Credentials, where they are meant.
+
+    An emulator knows none, and looking for them takes seconds where there is no metadata
+    server. A server without TLS gets a token only if the environment chose one.
+    """
+    emulated = endpoint is not None and "endpoint_url" not in options
+    exposed = endpoint is not None and endpoint.lower().startswith("http://")
+    if (
+        options.get("anonymous")
+        or emulated
+        or (exposed and not any(map(os.environ.get, _CHOSEN_CREDENTIALS)))
+    ):
+        return AnonymousCredentials()
+    credentials, _ = google.auth.default(scopes=storage.Client.SCOPE)
+    return credentials
+
+
+def _forget_lock() -> None:
+    """In a forked child: a thread that is not there any more may hold the parent's lock."""
+    global _connecting
+    _connecting = threading.Lock()
+
+
+_connecting = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)

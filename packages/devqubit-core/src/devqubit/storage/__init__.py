@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from devqubit.storage._documents import Problem
     from devqubit.storage._objects import ObjectStore
     from devqubit.storage._records import ArtifactRef, BaselineInfo, RunRecord, RunSummary
+    from devqubit.storage._refresh import RefreshResult
     from devqubit.storage._registry import Registry
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "BaselineInfo",
     "ObjectStore",
     "Problem",
+    "RefreshResult",
     "Registry",
     "RunRecord",
     "RunSummary",
@@ -37,6 +39,7 @@ _MODULES = {
     "BaselineInfo": "_records",
     "ObjectStore": "_objects",
     "Problem": "_documents",
+    "RefreshResult": "_refresh",
     "Registry": "_registry",
     "RunRecord": "_records",
     "RunSummary": "_records",

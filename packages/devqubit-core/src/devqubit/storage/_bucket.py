@@ -71,12 +71,15 @@ class Capabilities:
         conditional_replace: `write` honours a version.
         conditional_delete: `delete` honours a version.
         persistent: Another process that opens the same URL sees the same blobs.
+        ranged_listing: `list` with `start_after` costs no more than what it gives, so
+            that parts of a long list can be asked for at the same time.
     """
 
     conditional_create: bool = True
     conditional_replace: bool = True
     conditional_delete: bool = True
     persistent: bool = True
+    ranged_listing: bool = True
 
 
 class Bucket(ABC):

@@ -7,7 +7,7 @@ is read is trusted: its size, its form, and whether it is what its key says.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,7 +24,7 @@ from devqubit.errors import (
 )
 from devqubit.storage._bucket import ABSENT, Absent, Blob, BlobInfo, Bucket, Version
 from devqubit.storage._names import candidate_keys, name_key, names_of_key
-from devqubit.storage._records import MAX_RECORD_BYTES, decode_document
+from devqubit.storage._records import MAX_RECORD_BYTES, decode_json
 
 __all__ = ["Document", "DocumentFolder", "Problem"]
 
@@ -47,12 +47,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as it was read."""
+    """A document as it was read; `data` are its bytes."""
 
     name: str
     key: str
     content: dict[str, Any]
     version: Version
+    data: bytes
 
 
 class DocumentFolder:
@@ -122,10 +123,62 @@ class DocumentFolder:
         Raises:
             StorageError: The folder as a whole cannot be read.
         """
-        problems: list[Problem] = []
-        keys = list(self._keys(problems))
-        yield from problems
-        yield from self._documents(keys)
+        infos = {info.key: info for info in self._bucket.list(self.prefix)}
+        for key, blob in self.fetch(infos.values()):
+            found = self.examine(key, blob, infos)
+            if found is not None:
+                yield found
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of all documents start with."""
+        return f"{self._folder}/"
+
+    def fetch(self, infos: Iterable[BlobInfo]) -> Iterator[tuple[str, Blob | Problem | None]]:
+        """Reads files that were listed, many at a time, but none that is far too large.
+
+        Yields:
+            Each key with its blob, with what is wrong with it, or with None if it is
+            nobody's document, or gone by now.
+
+        Raises:
+            StorageError: Nothing can be read, whichever file.
+        """
+        readable = []
+        for info in infos:
+            reason = self._refusal(info)
+            if reason is None:
+                readable.append(info.key)
+            else:
+                yield info.key, Problem(info.key, reason) if info.key.endswith(".json") else None
+        for key, blob in self._bucket.read_many(readable):
+            if isinstance(blob, _FATAL):
+                raise blob
+            if isinstance(blob, BlobNotFoundError):
+                yield key, None
+            else:
+                yield key, Problem(key, str(blob)) if isinstance(blob, StorageError) else blob
+
+    def examine(
+        self, key: str, blob: Blob | Problem | None, listed: Container[str]
+    ) -> Document | Problem | None:
+        """What a file that was fetched holds.
+
+        Args:
+            key: The file.
+            blob: What `fetch` gave.
+            listed: The keys of the folder.
+        """
+        if not isinstance(blob, Blob):
+            return blob
+        try:
+            document = self._document(key, blob)
+        except CorruptRecordError as exc:
+            return Problem(key, str(exc))
+        ours = name_key(self._folder, document.name)
+        if key != ours and ours in listed:
+            return Problem(key, f"an older copy, by devqubit 0.1.12, of {ours!r}: delete it")
+        return document
 
     def _is_ambiguous(self, name: str) -> bool:
         """Whether the name's key could be the raw one, of devqubit 0.1.12, of another name."""
@@ -139,14 +192,6 @@ class DocumentFolder:
                 moved = json.dumps(there.content).encode("ascii")
                 self._bucket.write(name_key(self._folder, there.name), moved, if_version=ABSENT)
 
-    def _keys(self, problems: list[Problem]) -> Iterator[str]:
-        for info in self._bucket.list(f"{self._folder}/"):
-            reason = self._refusal(info)
-            if reason is None:
-                yield info.key
-            elif info.key.endswith(".json"):
-                problems.append(Problem(info.key, reason))
-
     def _refusal(self, info: BlobInfo) -> str | None:
         if not names_of_key(self._folder, info.key):
             return "its name is none that is ever given"
@@ -154,35 +199,13 @@ class DocumentFolder:
             return f"it has {info.size:,} bytes, more than {MAX_RECORD_BYTES:,}"
         return None
 
-    def _documents(self, keys: list[str]) -> Iterator[Document | Problem]:
-        listed = set(keys)
-        for key, blob in self._bucket.read_many(keys):
-            if isinstance(blob, _FATAL):
-                raise blob
-            if isinstance(blob, BlobNotFoundError):
-                continue  # deleted since it was listed
-            found = self._examined(key, blob)
-            if isinstance(found, Document):
-                ours = name_key(self._folder, found.name)
-                if key != ours and ours in listed:
-                    continue  # a raw name of devqubit 0.1.12, written anew since
-            yield found
-
-    def _examined(self, key: str, blob: Blob | StorageError) -> Document | Problem:
-        if isinstance(blob, StorageError):
-            return Problem(key, str(blob))
-        try:
-            return self._document(key, blob)
-        except CorruptRecordError as exc:
-            return Problem(key, str(exc))
-
     def _read_key(self, key: str) -> Document:
         # A little more than allowed shows that it is too large, whatever its size.
         return self._document(key, self._bucket.read(key, length=MAX_RECORD_BYTES + 1))
 
     def _document(self, key: str, blob: Blob) -> Document:
-        content = decode_document(blob.data, repr(key))
+        content = decode_json(blob.data, repr(key))
         name = self._name_of(content)
         if not isinstance(name, str) or name not in names_of_key(self._folder, key):
             raise CorruptRecordError(f"{key!r} holds {name!r}, which belongs under another name")
-        return Document(name, key, content, blob.version)
+        return Document(name, key, content, blob.version, blob.data)

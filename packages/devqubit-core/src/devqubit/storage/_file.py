@@ -23,7 +23,7 @@ from devqubit.errors import (
     UnsafePathError,
 )
 from devqubit.storage._backend import OpenRequest, Parameter, StorageBackend
-from devqubit.storage._bucket import ABSENT, Absent, Blob, BlobInfo, Bucket, Version
+from devqubit.storage._bucket import ABSENT, Absent, Blob, BlobInfo, Bucket, Capabilities, Version
 from devqubit.storage._file_errors import translated
 from devqubit.storage._plugins import hookimpl
 
@@ -70,6 +70,8 @@ class FileBucket(Bucket):
     Args:
         request: `prefix` is the root's absolute path.
     """
+
+    capabilities = Capabilities(ranged_listing=False)
 
     def __init__(self, request: OpenRequest) -> None:
         self.location = request.location

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from devqubit.errors import InvalidNameError
 
-__all__ = ["MAX_NAME_BYTES", "candidate_keys", "check_name", "name_key", "names_of_key"]
+__all__ = ["candidate_keys", "check_name", "encode_name", "name_key", "names_of_key"]
 
 MAX_NAME_BYTES: Final = 200
 # File systems hold 255 bytes a segment, and a record's ends in ".json".
@@ -28,7 +28,16 @@ def name_key(folder: str, name: str) -> str:
     Raises:
         InvalidNameError: The name is no text, empty, too long, or not Unicode.
     """
-    return f"{folder}/{_encode(check_name(name))}{_SUFFIX}"
+    return f"{folder}/{encode_name(name)}{_SUFFIX}"
+
+
+def encode_name(name: str) -> str:
+    """The name as one segment of a key.
+
+    Raises:
+        InvalidNameError: As `name_key`.
+    """
+    return _ENCODED.sub(_escape, check_name(name))
 
 
 def candidate_keys(folder: str, name: str) -> list[str]:
@@ -62,7 +71,7 @@ def check_name(name: object) -> str:
         size = len(name.encode())
     except UnicodeEncodeError as exc:
         raise InvalidNameError(f"The name {name!a} is not valid Unicode") from exc
-    if size > MAX_NAME_BYTES or len(_encode(name).encode()) > _MAX_SEGMENT_BYTES:
+    if size > MAX_NAME_BYTES or len(_ENCODED.sub(_escape, name).encode()) > _MAX_SEGMENT_BYTES:
         raise InvalidNameError(
             f"The name {name[:20]!r}… has {size} bytes, or too many that must be escaped: at "
             f"most {MAX_NAME_BYTES} can be stored. Shorten it"
@@ -75,10 +84,6 @@ def _safe_candidates(folder: str, name: str) -> list[str]:
         return candidate_keys(folder, name)
     except InvalidNameError:
         return []
-
-
-def _encode(name: str) -> str:
-    return _ENCODED.sub(_escape, name)
 
 
 def _escape(match: re.Match[str]) -> str:

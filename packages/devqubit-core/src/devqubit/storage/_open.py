@@ -44,13 +44,20 @@ def create_store(url: str | os.PathLike[str] | None = None, **options: object) -
     return ObjectStore(open_bucket(default_store_url() if url is None else url, options))
 
 
-def create_registry(url: str | os.PathLike[str] | None = None, **options: object) -> Registry:
+def create_registry(
+    url: str | os.PathLike[str] | None = None,
+    *,
+    max_staleness: float | None = 10.0,
+    **options: object,
+) -> Registry:
     """Opens the registry of runs and baselines at a URL.
 
     Args:
         url: Such as `s3://my-bucket/devqubit`, or a local path. None takes
             `DEVQUBIT_REGISTRY_URL`, else the workspace (`DEVQUBIT_HOME`, by default
             `~/.devqubit`).
+        max_staleness: Seconds for which `list_runs`, `search_runs` and the like may be
+            behind what others wrote; None never looks by itself.
         **options: As for `create_store`.
 
     Raises:
@@ -60,7 +67,8 @@ def create_registry(url: str | os.PathLike[str] | None = None, **options: object
     """
     from devqubit.storage._registry import Registry
 
-    return Registry(open_bucket(default_registry_url() if url is None else url, options))
+    bucket = open_bucket(default_registry_url() if url is None else url, options)
+    return Registry(bucket, max_staleness=max_staleness)
 
 
 def open_bucket(url: str | os.PathLike[str], options: Mapping[str, object] | None = None) -> Bucket:

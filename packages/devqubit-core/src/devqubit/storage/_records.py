@@ -24,7 +24,7 @@ __all__ = [
     "BaselineInfo",
     "RunRecord",
     "RunSummary",
-    "decode_document",
+    "decode_json",
     "encode_record",
 ]
 
@@ -295,18 +295,19 @@ def encode_record(record: Mapping[str, Any]) -> bytes:
     return _encode(plain)
 
 
-def decode_document(data: bytes, what: str) -> dict[str, Any]:
+def decode_json(data: bytes, what: str, most: int = MAX_RECORD_BYTES) -> dict[str, Any]:
     """The JSON object in some bytes of anybody's making.
 
     Args:
-        data: At most `MAX_RECORD_BYTES`, or it is refused.
-        what: What it is, for messages.
+        data: The bytes.
+        what: What they are, for messages.
+        most: How many bytes are accepted.
 
     Raises:
         CorruptRecordError: It is not a JSON object, or too large.
     """
-    if len(data) > MAX_RECORD_BYTES:
-        raise CorruptRecordError(f"{what} is larger than {MAX_RECORD_BYTES:,} bytes")
+    if len(data) > most:
+        raise CorruptRecordError(f"{what} is larger than {most:,} bytes")
     try:
         document = json.loads(data)
     except RecursionError as exc:
@@ -372,7 +373,9 @@ _INF: Final = float("inf")
 def _get(record: Mapping[str, Any], *path: str) -> object:
     value: object = record
     for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
     return value
 
 

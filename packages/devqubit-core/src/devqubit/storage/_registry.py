@@ -1,57 +1,131 @@
-"""The registry: run records and baselines as plain JSON files in a bucket.
+"""The registry: run records, baselines and metric points as plain files in a bucket.
 
-The files are the truth, in a layout that any client can read and write:
-`runs/<run id>.json` and `baselines/<project>.json`.
+The files are the truth, in a layout that any client can read and write. Questions about
+many runs are answered from a local index that is refreshed from them.
 """
 
 from __future__ import annotations
 
+import copy
 import json
-import logging
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Any
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from devqubit.errors import CorruptRecordError, RunNotFoundError
-from devqubit.storage._bucket import Bucket
+from devqubit.errors import (
+    ConflictError,
+    CorruptRecordError,
+    InvalidRecordError,
+    RunNotFoundError,
+    UnsupportedError,
+)
+from devqubit.storage import _questions as questions
+from devqubit.storage._baselines import Baselines
+from devqubit.storage._bucket import ABSENT, Absent, Bucket, Version
 from devqubit.storage._documents import Document, DocumentFolder, Problem
-from devqubit.storage._filters import RunFilter
-from devqubit.storage._names import check_name
+from devqubit.storage._metrics import MetricPoints
+from devqubit.storage._names import candidate_keys, check_name, name_key
 from devqubit.storage._opened import Opened
+from devqubit.storage._query import parse
+from devqubit.storage._query_sql import search
 from devqubit.storage._records import BaselineInfo, RunRecord, RunSummary, encode_record
+from devqubit.storage._refresh import RefreshResult
+from devqubit.storage._rows import now_text, run_row
+from devqubit.storage._run_index import RunIndex
 
-__all__ = ["Problem", "Registry"]
+__all__ = ["Registry"]
 
-logger = logging.getLogger("devqubit.storage")
+MAX_STALENESS: Final = 10.0
+UPDATE_SECONDS: Final = 60.0
+ENDED: Final = frozenset({"FINISHED", "FAILED", "KILLED"})
+# Writers of one process to one run take turns; so many locks are plenty for any pool.
+_LOCKS: Final = 64
+_LONGEST_WAIT: Final = 0.5
 
 
 class Registry(Opened):
-    """Runs and baselines in a bucket. Safe in threads.
+    """Runs, baselines and metric points in a bucket. Safe in threads and after a fork.
 
     Open one with `devqubit.storage.create_registry`.
 
     Args:
         bucket: Where the records are. The registry closes it.
+        max_staleness: Seconds for which answers of `list_runs`, `search_runs` and the
+            like may be behind the bucket; None never looks by itself, only `refresh`
+            does. What this client writes is seen at once in any case.
     """
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, *, max_staleness: float | None = MAX_STALENESS) -> None:
         super().__init__(bucket)
         self._runs = DocumentFolder(bucket, "runs", lambda run: run.get("run_id"))
-        self._baselines = DocumentFolder(bucket, "baselines", lambda base: base.get("project"))
+        self._baselines = Baselines(bucket)
+        self._index = RunIndex(bucket, self._runs, max_staleness)
+        self._points = MetricPoints(bucket)
+        self._with_points: set[str] = set()
+        self._writing = tuple(threading.RLock() for _ in range(_LOCKS))
 
-    def save(self, record: Mapping[str, Any]) -> None:
+    def save(self, record: Mapping[str, Any], *, if_version: Version | None = None) -> None:
         """Writes a run record, replacing the one of that id.
 
         Args:
             record: A JSON document with a `run_id`. Every field is kept.
+            if_version: Write only if the stored record still has this version, that of
+                `RunRecord.version`.
 
         Raises:
             InvalidRecordError: It is no JSON document; nothing was written.
             InvalidNameError: Its run id or project cannot be stored.
+            ConflictError: `if_version` is not the stored one: somebody else was first.
             StorageError: It could not be written.
         """
         data = encode_record(record)
-        self._runs.write(record["run_id"], data)
+        if if_version is not None:
+            self._require_conditions()
+        with self._turn(record["run_id"]):
+            self._write(dict(record), data, if_version)
+        self._compact_if_ended(record["run_id"], dict(record))
+
+    def update(
+        self,
+        run_id: str,
+        change: Callable[[dict[str, Any]], dict[str, Any] | None],
+        *,
+        timeout: float = UPDATE_SECONDS,
+    ) -> RunRecord:
+        """Reads a run, changes it and writes it back; loses nothing that others write.
+
+        Args:
+            run_id: The run.
+            change: Gets a copy of the record; changes it, or returns another. It is
+                called again, on the newer record, if somebody else was first.
+            timeout: Seconds to keep trying.
+
+        Returns:
+            The run as written.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            ConflictError: Others were first until the time was over.
+            UnsupportedError: The backend has no conditional writes.
+        """
+        self._require_conditions()
+        end = time.monotonic() + timeout
+        wait = 0.005
+        while True:
+            with self._turn(run_id):
+                try:
+                    updated = self._update_once(run_id, change)
+                    break
+                except ConflictError:
+                    if time.monotonic() > end:
+                        raise
+            time.sleep(random.uniform(0, wait))  # noqa: S311  # no secret
+            wait = min(2 * wait, _LONGEST_WAIT)
+        self._compact_if_ended(run_id, updated.record)
+        return updated
 
     def load(self, run_id: str) -> RunRecord:
         """Reads a run from the bucket.
@@ -61,9 +135,7 @@ class Registry(Opened):
             RunNotFoundError: There is no such run.
             CorruptRecordError: What is stored under that id is not its record.
         """
-        found = self._runs.read(run_id)
-        if found is None:
-            raise RunNotFoundError(run_id)
+        found = self._read(run_id)
         return RunRecord(found.content, found.version)
 
     def load_or_none(self, run_id: str) -> RunRecord | None:
@@ -74,7 +146,7 @@ class Registry(Opened):
             return None
 
     def exists(self, run_id: str) -> bool:
-        """Whether there is a run of that id.
+        """Whether there is a run of that id in the bucket.
 
         Raises:
             InvalidNameError: No run can have that id.
@@ -82,12 +154,17 @@ class Registry(Opened):
         return self._runs.exists(run_id)
 
     def delete(self, run_id: str) -> bool:
-        """Deletes a run record; False if there was none. Its artifacts stay.
+        """Deletes a run and its metric points; False if there was none. Artifacts stay.
 
         Raises:
             InvalidNameError: No run can have that id.
         """
-        return self._runs.delete(run_id)
+        with self._turn(run_id):
+            deleted = self._runs.delete(run_id)
+            self._index.drop(candidate_keys("runs", run_id))
+        if deleted:
+            self._points.delete(run_id)
+        return deleted
 
     def list_runs(
         self,
@@ -105,10 +182,7 @@ class Registry(Opened):
         created_after: str | None = None,
         created_before: str | None = None,
     ) -> list[RunSummary]:
-        """Runs that match every filter given, newest first.
-
-        A record that cannot be read hides no other: it is left out, logged as a
-        warning, and listed by `problems`.
+        """Runs that match every filter given, newest first, those of one moment by id.
 
         Args:
             limit: How many at most.
@@ -127,27 +201,133 @@ class Registry(Opened):
         Raises:
             InvalidArgumentError: A time is not ISO 8601, or a number is negative.
         """
-        wanted = RunFilter.of(
-            limit=limit,
-            offset=offset,
-            created_after=created_after,
-            created_before=created_before,
-            texts={
-                "project": project,
-                "run_name": name,
-                "adapter": adapter,
-                "status": status,
-                "backend_name": backend_name,
-                "run_fingerprint": fingerprint,
-                "git_commit": git_commit,
-                "group_id": group_id,
-            },
+        texts = {
+            "project": project,
+            "run_name": name,
+            "adapter": adapter,
+            "status": status,
+            "backend_name": backend_name,
+            "fingerprint": fingerprint,
+            "git_commit": git_commit,
+            "group_id": group_id,
+        }
+        bounds = questions.time_bounds(created_after, created_before)
+        part = questions.page(limit, offset)
+        return self._index.ask(lambda c: questions.select_runs(c, texts, bounds, *part))
+
+    def search_runs(
+        self,
+        query: str,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        sort_by: str | None = None,
+        descending: bool = True,
+    ) -> list[RunRecord]:
+        """Runs that match a query, such as `metric.fidelity > 0.95 and params.shots = 4096`.
+
+        A condition is `field operator value`, with the operators `= != > >= < <=`, `~` (holds
+        the text, in any case), or `field exists`. `and`, `or`, `not` and parentheses join
+        them. Fields are `params.*`, `metric.*`, `tag.*`, `project`, `adapter`, `status`,
+        `backend`, `fingerprint`, `created_at`, `ended_at`, `name` and `group` (its id or
+        name). A condition on a field that a run does not have is false.
+
+        Args:
+            query: The query; empty matches every run.
+            limit: How many at most.
+            offset: How many to pass over first.
+            sort_by: A field; None sorts by creation. Runs without it come last.
+            descending: Largest first.
+
+        Raises:
+            QueryParseError: Where the query is wrong, and what was expected.
+        """
+        node = parse(query)
+        most, first = questions.page(limit, offset)
+        found = self._index.ask(
+            lambda c: search(
+                c, node, sort_by=sort_by, descending=descending, limit=most, offset=first
+            )
         )
-        return wanted.select(self._readable_runs())
+        return [RunRecord(json.loads(data), Version(version)) for version, data in found]
+
+    def count_runs(self, *, project: str | None = None, status: str | None = None) -> int:
+        """How many runs there are, of a project and with a status where given."""
+        texts = {"project": project, "status": status}
+        return self._index.ask(lambda c: questions.count_runs(c, texts))
+
+    def list_projects(self) -> list[str]:
+        """The projects that have runs, in order."""
+        return self._index.ask(questions.list_projects)
+
+    def list_groups(
+        self, *, project: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[dict[str, Any]]:
+        """Groups of runs, the one with the newest run first.
+
+        Returns:
+            Dicts with `group_id`, `group_name`, `project`, `run_count`, and the times
+            `first_run` and `last_run`.
+        """
+        part = questions.page(limit, offset)
+        return self._index.ask(lambda c: questions.list_groups(c, project, *part))
+
+    def list_runs_in_group(
+        self, group_id: str, *, limit: int = 100, offset: int = 0
+    ) -> list[RunSummary]:
+        """The runs of a group, newest first."""
+        return self.list_runs(group_id=group_id, limit=limit, offset=offset)
+
+    def refresh(self) -> RefreshResult:
+        """Brings the index up to the bucket now, whatever its age.
+
+        Raises:
+            StorageError: The bucket cannot be read; the index is as it was.
+        """
+        return self._index.refresh()
 
     def problems(self) -> list[Problem]:
-        """The files under `runs/` that hold no readable run, each with the reason."""
-        return [found for found in self._runs.scan() if isinstance(found, Problem)]
+        """The files under `runs/` that hold no readable run, each with the reason.
+
+        One is read again when it has changed.
+        """
+        return self._index.ask(questions.list_problems)
+
+    def recover_stale_runs(
+        self,
+        older_than_hours: float = 6.0,
+        *,
+        project: str | None = None,
+        dry_run: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Marks runs as KILLED that are RUNNING for too long: their process is gone.
+
+        Args:
+            older_than_hours: How long ago they were created, at least.
+            project: Only of this project.
+            dry_run: Change nothing.
+
+        Returns:
+            For each such run a dict with `run_id`, `project`, `created_at` and
+            `recovered_at`, the oldest first.
+        """
+        now = now_text()
+        before = (datetime.now(UTC) - timedelta(hours=older_than_hours)).isoformat()
+        stale = self.list_runs(
+            status="RUNNING", project=project, created_before=before, limit=2**62
+        )
+        recovered = []
+        for run in reversed(stale):
+            if dry_run or self._kill(run["run_id"], now, older_than_hours):
+                recovered.append(
+                    {
+                        "run_id": run["run_id"],
+                        "project": run["project"],
+                        "created_at": run["created_at"],
+                        "recovered_at": now,
+                    }
+                )
+        return recovered
 
     def set_baseline(self, project: str, run_id: str) -> None:
         """Makes a run the one that a project compares others with.
@@ -159,9 +339,7 @@ class Registry(Opened):
         check_name(project)
         if not self.exists(run_id):
             raise RunNotFoundError(run_id)
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        baseline = BaselineInfo(project=project, run_id=run_id, set_at=now)
-        self._baselines.write(project, json.dumps(baseline).encode("ascii"))
+        self._baselines.set(project, run_id)
 
     def get_baseline(self, project: str) -> BaselineInfo | None:
         """The baseline of a project as it is in the bucket, or None.
@@ -170,8 +348,7 @@ class Registry(Opened):
             InvalidNameError: No project can have that name.
             CorruptRecordError: What is stored is not a baseline.
         """
-        found = self._baselines.read(project)
-        return None if found is None else _baseline(found)
+        return self._baselines.get(project)
 
     def clear_baseline(self, project: str) -> bool:
         """Removes the baseline of a project; False if there was none.
@@ -179,34 +356,123 @@ class Registry(Opened):
         Raises:
             InvalidNameError: No project can have that name.
         """
-        return self._baselines.delete(project)
+        return self._baselines.clear(project)
 
     def list_baselines(self) -> list[BaselineInfo]:
         """The baselines of all projects, by project. Unreadable ones are logged and left out."""
-        found: list[BaselineInfo] = []
-        for item in self._baselines.scan():
-            if isinstance(item, Problem):
-                self._report(item)
-                continue
-            try:
-                found.append(_baseline(item))
-            except CorruptRecordError as exc:
-                self._report(Problem(item.key, str(exc)))
-        return sorted(found, key=lambda baseline: baseline["project"])
+        return self._baselines.list()
 
-    def _readable_runs(self) -> Iterator[RunRecord]:
-        for item in self._runs.scan():
-            if isinstance(item, Problem):
-                self._report(item)
-            else:
-                yield RunRecord(item.content, item.version)
+    def save_metric_points(self, points: Iterable[Mapping[str, Any]]) -> None:
+        """Appends points of metrics over time; of one step, the last one written holds.
 
-    def _report(self, problem: Problem) -> None:
-        logger.warning("%s: %s left out: %s", self.location, problem.key, problem.reason)
+        Args:
+            points: Dicts with `run_id`, `key`, `step` (a whole number), `timestamp`
+                (ISO 8601) and `value` (a number, which may be NaN or infinite).
 
+        Raises:
+            InvalidRecordError: A point is something else; nothing was written.
+        """
+        self._with_points |= self._points.save(points)
 
-def _baseline(document: Document) -> BaselineInfo:
-    run_id, set_at = document.content.get("run_id"), document.content.get("set_at")
-    if not isinstance(run_id, str) or not isinstance(set_at, str):
-        raise CorruptRecordError(f"{document.key!r} is no baseline: 'run_id' and 'set_at' are text")
-    return BaselineInfo(project=document.name, run_id=run_id, set_at=set_at)
+    def iter_metric_points(
+        self,
+        run_id: str,
+        key: str,
+        *,
+        start_step: int | None = None,
+        end_step: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The points of one metric of a run, by step, in constant memory.
+
+        Args:
+            run_id: The run.
+            key: The metric.
+            start_step: First step, inclusive.
+            end_step: Last step, inclusive.
+
+        Yields:
+            Dicts with `step`, `timestamp` and `value`.
+        """
+        for _, step, timestamp, value in self._points.iterate(run_id, key, start_step, end_step):
+            yield {"step": step, "timestamp": timestamp, "value": value}
+
+    def load_metric_series(self, run_id: str) -> dict[str, list[dict[str, Any]]]:
+        """All points of a run: by metric, as `iter_metric_points` gives them."""
+        series: dict[str, list[dict[str, Any]]] = {}
+        for key, step, timestamp, value in self._points.iterate(run_id, None):
+            point = {"value": value, "step": step, "timestamp": timestamp}
+            series.setdefault(key, []).append(point)
+        return series
+
+    def close(self) -> None:
+        """Gives back connections and files. Calling it again is harmless."""
+        self._index.close()
+        super().close()
+
+    def _turn(self, run_id: str) -> threading.RLock:
+        """The lock that writers of this process to a run take turns with."""
+        return self._writing[hash(run_id) % _LOCKS]
+
+    def _read(self, run_id: str) -> Document:
+        found = self._runs.read(run_id)
+        if found is None:
+            raise RunNotFoundError(run_id)
+        return found
+
+    def _write(
+        self, record: dict[str, Any], data: bytes, if_version: Version | Absent | None
+    ) -> RunRecord:
+        run_id = record["run_id"]
+        version = self._runs.write(run_id, data, if_version=if_version)
+        run = RunRecord(record, version)
+        self._index.put(run_row(name_key("runs", run_id), run, data))
+        return run
+
+    def _update_once(
+        self, run_id: str, change: Callable[[dict[str, Any]], dict[str, Any] | None]
+    ) -> RunRecord:
+        found = self._read(run_id)
+        record = copy.deepcopy(found.content)
+        changed = change(record)
+        changed = record if changed is None else changed
+        data = encode_record(changed)
+        if changed["run_id"] != run_id:
+            raise InvalidRecordError(f"A change of run {run_id!r} must not change its 'run_id'")
+        # What devqubit 0.1.12 wrote under a raw name is written anew under its own.
+        own = found.key == name_key("runs", run_id)
+        return self._write(changed, data, found.version if own else ABSENT)
+
+    def _kill(self, run_id: str, when: str, hours: float) -> bool:
+        killed = False
+
+        def kill(record: dict[str, Any]) -> None:
+            nonlocal killed
+            killed = RunRecord(record).status == "RUNNING"  # it may have ended by now
+            if killed:
+                note = f"It was RUNNING for more than {hours:g} hours"
+                info = record.get("info")
+                info = info if isinstance(info, dict) else {}
+                record["info"] = {
+                    **info,
+                    "status": "KILLED",
+                    "ended_at": when,
+                    "recovery_note": note,
+                }
+
+        try:
+            self.update(run_id, kill)
+        except (RunNotFoundError, CorruptRecordError):
+            return False
+        return killed
+
+    def _compact_if_ended(self, run_id: str, record: dict[str, Any]) -> None:
+        if run_id in self._with_points and RunRecord(record).status in ENDED:
+            self._with_points.discard(run_id)
+            self._points.compact(run_id)
+
+    def _require_conditions(self) -> None:
+        if not self._bucket.capabilities.conditional_replace:
+            raise UnsupportedError(
+                f"{self.location} has no conditional writes, so that two writers would "
+                "overwrite each other: use save() without if_version, from one place"
+            )

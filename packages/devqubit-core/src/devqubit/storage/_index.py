@@ -1,0 +1,193 @@
+"""The index of a registry: a local SQLite file to answer questions from.
+
+It is a cache. Nothing in it is truth: a file that is damaged, or of another schema or
+registry, is made anew, and one that cannot be written at all lives in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from devqubit.errors import StorageError
+from devqubit.storage._config import cache_dir
+from devqubit.storage._index_tables import create_tables, get_meta, set_meta
+
+__all__ = ["Index", "IndexRebuiltError"]
+
+R = TypeVar("R")
+logger = logging.getLogger("devqubit.storage")
+
+SCHEMA: Final = 1
+APPLICATION_ID: Final = 0x64765142  # "dvQB"
+BUSY_SECONDS: Final = 60.0
+MEMORY: Final = ":memory:"
+
+# These are mistakes of ours, and say nothing of the file.
+_MISTAKES: Final = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
+
+
+class IndexRebuiltError(Exception):
+    """The index was damaged and is empty now: it must be refreshed before it answers."""
+
+
+class Index:
+    """The index file of one registry. Safe in threads, and shared with other processes.
+
+    Args:
+        location: The registry's canonical URL.
+        persistent: Whether the registry outlives this process; if not, nor does the index.
+    """
+
+    def __init__(self, location: str, *, persistent: bool = True) -> None:
+        self._location = location
+        self._path = index_path(location) if persistent else MEMORY
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._pid = os.getpid()
+        self._inherited: list[sqlite3.Connection | None] = []
+        self._discarded = False
+
+    def read(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        """Reads from the index.
+
+        Raises:
+            IndexRebuiltError: The file was damaged; it is empty now.
+            StorageError: Another process does not let go of the file.
+        """
+        with self._lock:
+            try:
+                return work(self._connected())
+            except _MISTAKES:
+                raise
+            except sqlite3.DatabaseError as exc:
+                self._discard(exc)
+                raise IndexRebuiltError from exc
+
+    def change(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        """Changes the index in one transaction: all of it is seen, or nothing.
+
+        Raises:
+            StorageError: Another process does not let go of the file.
+        """
+
+        def transaction(connection: sqlite3.Connection) -> R:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                return work(connection)
+
+        for _ in range(2):
+            with contextlib.suppress(IndexRebuiltError):
+                return self.read(transaction)
+        return self.read(transaction)
+
+    def close(self) -> None:
+        """Closes the file; the next use opens it again."""
+        with self._lock:
+            if self._connection is not None and self._pid == os.getpid():
+                self._connection.close()
+                self._connection = None
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._pid != os.getpid():
+            # SQLite must not be used after a fork, not even to close it.
+            self._inherited.append(self._connection)
+            self._connection, self._pid = None, os.getpid()
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path != MEMORY:
+            try:
+                os.makedirs(os.path.dirname(self._path), exist_ok=True)
+                return self._checked()
+            except (OSError, sqlite3.Error) as exc:
+                if _is_busy(exc):
+                    raise
+                reason = exc
+            try:
+                _remove(self._path)
+                return self._checked()
+            except (OSError, sqlite3.Error):
+                logger.warning("The index %s is kept in memory: %s", self._path, reason)
+                self._path = MEMORY
+        return self._checked()
+
+    def _checked(self) -> sqlite3.Connection:
+        """A connection to the file, if it is ours; a new file is made ours."""
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.create_function("fold", 1, _fold, deterministic=True)
+            if not self._is_ours(connection):
+                with connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    self._claim(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        return (application, version) == (APPLICATION_ID, SCHEMA) and (
+            get_meta(connection, "location") == self._location
+        )
+
+    def _claim(self, connection: sqlite3.Connection) -> None:
+        if self._is_ours(connection):
+            return  # another process was first
+        if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            raise sqlite3.DatabaseError("it is no index of this registry and version")
+        create_tables(connection)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        set_meta(connection, "location", self._location)
+
+    def _discard(self, exc: sqlite3.DatabaseError) -> None:
+        if _is_busy(exc):
+            raise StorageError(
+                f"The index {self._path} is held by another process: end it, or set "
+                "DEVQUBIT_CACHE_DIR to another folder"
+            ) from exc
+        logger.info("The index %s is made anew: %s", self._path, exc)
+        self.close()
+        if self._path != MEMORY:
+            with contextlib.suppress(OSError):
+                _remove(self._path)
+        if self._discarded:
+            self._path = MEMORY  # it was no accident: such as a full disk
+        self._discarded = True
+
+
+def index_path(location: str) -> str:
+    """Where the index of a registry is: its name is a hash of the registry's URL."""
+    name = hashlib.sha256(location.encode()).hexdigest()[:32]
+    return os.path.join(cache_dir(), "registries", f"{name}.sqlite")
+
+
+def _fold(value: object) -> str | None:
+    """Text without its case, in every script."""
+    return None if value is None else str(value).casefold()
+
+
+def _is_busy(exc: Exception) -> bool:
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF  # without its extension
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _remove(path: str) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path + suffix)

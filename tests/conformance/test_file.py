@@ -11,6 +11,7 @@ from devqubit.testing import (
     ObjectStoreConformance,
     RaceConformance,
     RegistryConformance,
+    SharedRegistryConformance,
 )
 
 
@@ -34,4 +35,8 @@ class TestObjectStore(_File, ObjectStoreConformance):
 
 
 class TestRegistry(_File, RegistryConformance):
+    pass
+
+
+class TestSharedRegistry(_File, SharedRegistryConformance):
     pass

@@ -9,6 +9,7 @@ from devqubit.testing import (
     ObjectStoreConformance,
     RaceConformance,
     RegistryConformance,
+    SharedRegistryConformance,
 )
 from tests.servers.gcs import GCSServer
 
@@ -32,4 +33,8 @@ class TestObjectStore(_GCS, ObjectStoreConformance):
 
 
 class TestRegistry(_GCS, RegistryConformance):
+    pass
+
+
+class TestSharedRegistry(_GCS, SharedRegistryConformance):
     pass

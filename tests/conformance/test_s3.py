@@ -9,6 +9,7 @@ from devqubit.testing import (
     ObjectStoreConformance,
     RaceConformance,
     RegistryConformance,
+    SharedRegistryConformance,
 )
 
 
@@ -31,4 +32,8 @@ class TestObjectStore(_S3, ObjectStoreConformance):
 
 
 class TestRegistry(_S3, RegistryConformance):
+    pass
+
+
+class TestSharedRegistry(_S3, SharedRegistryConformance):
     pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -364,3 +366,24 @@ def test_open_fails_with_a_broken_sdk() -> None:
         unregister_plugin(toy)
     assert isinstance(caught.value.__cause__, ImportError)
     assert "pip install" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "module"), [("s3", "boto3"), ("gs", "google/cloud/storage/__init__")]
+)
+def test_ours_with_a_broken_sdk(tmp_path: Path, scheme: str, module: str) -> None:
+    """devqubit-s3 beside a broken boto3 says so, with the cause, and not to install it."""
+    broken = tmp_path / f"{module}.py"
+    broken.parent.mkdir(parents=True, exist_ok=True)
+    broken.write_text("raise ImportError('the SDK is broken')")
+    program = f"from devqubit.storage import create_store; create_store('{scheme}://bucket')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("devqubit.errors.PluginLoadError")
+    assert "the SDK is broken" in last
+    assert "pip install" not in last

@@ -24,7 +24,7 @@ from tests.servers.gcs_objects import ApiError, Preconditions, StoredObject
 from tests.servers.gcs_storage import Storage
 from tests.servers.gcs_wire import Request, Response, error_response
 
-__all__ = ["Failure", "GCSServer"]
+__all__ = ["Failure", "GCSServer", "How"]
 
 How = Literal["refuse", "close", "forget", "cut", "hang"]
 
@@ -40,6 +40,7 @@ class Failure:
             answer. `cut` breaks the answer's body off in the middle. `hang` never
             answers.
         status: The status of a refusal.
+        reason: The service's code of a refusal; the usual one of the status by default.
         headers: Headers of a refusal.
         method: Only requests of this verb; empty for any.
         path: Only requests whose target holds this pattern.
@@ -48,6 +49,7 @@ class Failure:
     times: int
     how: How = "refuse"
     status: int = 503
+    reason: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     method: str = ""
     path: str = ""
@@ -135,6 +137,7 @@ class GCSServer:
         status: int = 503,
         *,
         how: How = "refuse",
+        reason: str = "",
         headers: Mapping[str, str] | None = None,
         method: str = "",
         path: str = "^/(storage|upload|download|batch)/",
@@ -144,10 +147,15 @@ class GCSServer:
         Returns:
             The failure, whose `times` tells how often it is still to happen.
         """
-        failure = Failure(times, how, status, headers or {}, method, path)
+        failure = Failure(times, how, status, reason, headers or {}, method, path)
         with self._lock:
             self._failures.append(failure)
         return failure
+
+    def forgive(self) -> None:
+        """Lets nothing fail any more."""
+        with self._lock:
+            self._failures.clear()
 
     def answer(self, request: Request) -> tuple[How | None, Response]:
         """What becomes of a request: how it fails, if it does, and its answer."""
@@ -173,8 +181,9 @@ class GCSServer:
 
 
 def _refusal(failure: Failure, request: Request) -> Response:
-    reason = {429: "rateLimitExceeded", 408: "timeout"}.get(failure.status, "backendError")
-    error = ApiError(failure.status, f"Made to fail with {failure.status}.", reason)
+    usual = {429: "rateLimitExceeded", 408: "timeout"}.get(failure.status, "backendError")
+    message = f"Made to fail with {failure.status}."
+    error = ApiError(failure.status, message, failure.reason or usual)
     return error_response(error, plain=request.wants_media, headers=failure.headers)
 
 
@@ -217,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
-    def handle_request(self) -> None:
+    def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, self.path, headers, self._body())
         how, response = self.server.owner.answer(request)
@@ -226,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(response, len(response.body) // 2 if how == "cut" else None)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_request
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815  # the base's names
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):

@@ -154,7 +154,9 @@ class StorageApi:
             return self._answer(request, resource)
         size = str(len(new.data))
         done = {"totalBytesRewritten": size, "objectSize": size, "done": True}
-        return self._answer(request, {"kind": "storage#rewriteResponse", **done, "resource": resource})
+        return self._answer(
+            request, {"kind": "storage#rewriteResponse", **done, "resource": resource}
+        )
 
     def _compose(self, request: Request, names: tuple[str, ...]) -> Response:
         asked = request.json()
@@ -219,12 +221,13 @@ class StorageApi:
     def _resource(self, bucket: str, found: StoredObject) -> dict[str, Any]:
         """The description of an object; its numbers are text, as the service gives them."""
         place = f"/storage/v1/b/{quote(bucket)}/o/{quote(found.name, safe='')}"
+        media = f"/download{place}?generation={found.generation}&alt=media"
         document = {
             **found.properties,
             "kind": "storage#object",
             "id": f"{bucket}/{found.name}/{found.generation}",
             "selfLink": self._endpoint + place,
-            "mediaLink": f"{self._endpoint}/download{place}?generation={found.generation}&alt=media",
+            "mediaLink": self._endpoint + media,
             "name": found.name,
             "bucket": bucket,
             "generation": str(found.generation),

@@ -104,7 +104,7 @@ class StoredObject:
         if self._sums is None or self._sums[0] is not self.data:
             crc = google_crc32c.value(self.data).to_bytes(4, "big")
             md5 = hashlib.md5(self.data, usedforsecurity=False).digest()
-            self._sums = (self.data, *(base64.b64encode(s).decode() for s in (crc, md5)))
+            self._sums = (self.data, _base64(crc), _base64(md5))
         return self._sums[1], self._sums[2]
 
 
@@ -181,3 +181,7 @@ def number(query: Query, name: str) -> int | None:
     except ValueError:
         message = f"Invalid value for: {query[name]} is not a valid integer"
         raise ApiError(400, message, "invalid", name) from None
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -194,7 +194,8 @@ class Storage:
     ) -> StoredObject:
         """Copies an object; the properties replace the source's, if there are any."""
         with self.lock:
-            asked = {"generation": query[g] for g in ("sourceGeneration",) if g in query}
+            given = query.get("sourceGeneration")
+            asked = {"generation": given} if given else {}
             found = self.get(*source, asked, Preconditions.of(query, "ifSource"))
             kept = dict(properties) or found.properties
             return self.insert(*target, found.data, kept, Preconditions.of(query))

@@ -26,7 +26,7 @@ from devqubit.errors import (
     StorageError,
 )
 from devqubit.storage._bucket import Blob, Bucket
-from devqubit.storage._names import encode_name
+from devqubit.storage._names import check_name, encode_name
 from devqubit.storage._records import decode_json
 
 __all__ = ["MetricPoints"]
@@ -179,7 +179,7 @@ def _checked(point: Mapping[str, Any]) -> tuple[str, Point]:
         raise InvalidRecordError(f"A metric point's value is a number, not {value!r}")
     try:
         f"{key}{timestamp}".encode()
-        return run_id, (key, step, timestamp, float(value))
+        return check_name(run_id), (key, step, timestamp, float(value))
     except (UnicodeEncodeError, OverflowError) as exc:
         raise InvalidRecordError(f"A metric point of {key!a} cannot be stored: {exc}") from exc
 

@@ -16,10 +16,12 @@ from devqubit.testing._bucket import BucketConformance
 from devqubit.testing._objects import ObjectStoreConformance
 from devqubit.testing._races import RaceConformance
 from devqubit.testing._registry import RegistryConformance
+from devqubit.testing._shared_registry import SharedRegistryConformance
 
 __all__ = [
     "BucketConformance",
     "ObjectStoreConformance",
     "RaceConformance",
     "RegistryConformance",
+    "SharedRegistryConformance",
 ]

@@ -19,7 +19,7 @@ from devqubit.plugin import ABSENT, Bucket
 from devqubit.storage._open import open_bucket
 from devqubit.testing._base import Conformance, require
 
-__all__ = ["RaceConformance"]
+__all__ = ["PROCESSES", "RaceConformance", "finished", "start_child"]
 
 THREADS = 16
 PROCESSES = 4
@@ -47,8 +47,8 @@ class RaceConformance(Conformance):
         require(bucket, "conditional_create")
         require(bucket, "persistent")
         start = str(time.time() + 2)
-        children = [_child(create_at, url, start, str(n)) for n in range(PROCESSES)]
-        winners = [out for out in map(_finished, children) if out]
+        children = [start_child(create_at, url, start, str(n)) for n in range(PROCESSES)]
+        winners = [out for out in map(finished, children) if out]
         assert len(winners) == 1
         assert bucket.read("contended").data == winners[0].encode()
 
@@ -65,8 +65,8 @@ class RaceConformance(Conformance):
         require(bucket, "conditional_replace")
         require(bucket, "persistent")
         bucket.write("counter", b"0")
-        for child in [_child(count_in_child, url, "10") for _ in range(PROCESSES)]:
-            _finished(child)
+        for child in [start_child(count_in_child, url, "10") for _ in range(PROCESSES)]:
+            finished(child)
         assert bucket.read("counter").data == b"40"
 
     def test_readers_never_see_a_torn_blob(self, bucket: Bucket) -> None:
@@ -146,7 +146,8 @@ def _expect(bucket: Bucket, name: str) -> None:
             raise SystemExit(f"read another blob than {name!r}")
 
 
-def _child(function: Callable[..., str], *arguments: str) -> subprocess.Popen[str]:
+def start_child(function: Callable[..., str], *arguments: str) -> subprocess.Popen[str]:
+    """Calls a function of a module, which returns text, in a process of its own."""
     program = (
         f"import sys; from {function.__module__} import {function.__name__} as main; "
         "print(main(*sys.argv[1:]), end='')"
@@ -155,7 +156,8 @@ def _child(function: Callable[..., str], *arguments: str) -> subprocess.Popen[st
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
 
 
-def _finished(child: subprocess.Popen[str]) -> str:
+def finished(child: subprocess.Popen[str]) -> str:
+    """What the function that a child called returned."""
     out, _ = child.communicate(timeout=120)
     assert child.returncode == 0
     return out

@@ -16,7 +16,7 @@ CHECKOUT = [part for package in sorted(PACKAGES) for part in ("-e", package)] + 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "typing", "tests"]
+nox.options.sessions = ["lint", "typing", "tests", "demo_tests"]
 # An interpreter that is not there is reported as skipped, also on CI.
 nox.options.error_on_missing_interpreters = False
 

@@ -6,44 +6,31 @@ many runs are answered from a local index that is refreshed from them.
 
 from __future__ import annotations
 
-import copy
 import json
-import random
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from devqubit.errors import (
-    ConflictError,
-    CorruptRecordError,
-    InvalidRecordError,
-    RunNotFoundError,
-    UnsupportedError,
-)
+from devqubit.errors import RunNotFoundError
 from devqubit.storage import _questions as questions
 from devqubit.storage._baselines import Baselines
-from devqubit.storage._bucket import ABSENT, Absent, Bucket, Version
-from devqubit.storage._documents import Document, DocumentFolder, Problem
+from devqubit.storage._bucket import Bucket, Version
+from devqubit.storage._documents import DocumentFolder, Problem
 from devqubit.storage._metrics import MetricPoints
-from devqubit.storage._names import candidate_keys, check_name, name_key
+from devqubit.storage._names import check_name
 from devqubit.storage._opened import Opened
 from devqubit.storage._query import parse
 from devqubit.storage._query_sql import search
-from devqubit.storage._records import BaselineInfo, RunRecord, RunSummary, encode_record
+from devqubit.storage._records import BaselineInfo, RunRecord, RunSummary
 from devqubit.storage._refresh import RefreshResult
-from devqubit.storage._rows import now_text, run_row
+from devqubit.storage._rows import now_text
 from devqubit.storage._run_index import RunIndex
+from devqubit.storage._run_writer import Change, RunWriter
 
 __all__ = ["Registry"]
 
 MAX_STALENESS: Final = 10.0
 UPDATE_SECONDS: Final = 60.0
-ENDED: Final = frozenset({"FINISHED", "FAILED", "KILLED"})
-# Writers of one process to one run take turns; so many locks are plenty for any pool.
-_LOCKS: Final = 64
-_LONGEST_WAIT: Final = 0.5
 
 
 class Registry(Opened):
@@ -62,10 +49,9 @@ class Registry(Opened):
         super().__init__(bucket)
         self._runs = DocumentFolder(bucket, "runs", lambda run: run.get("run_id"))
         self._baselines = Baselines(bucket)
-        self._index = RunIndex(bucket, self._runs, max_staleness)
         self._points = MetricPoints(bucket)
-        self._with_points: set[str] = set()
-        self._writing = tuple(threading.RLock() for _ in range(_LOCKS))
+        self._index = RunIndex(bucket, self._runs, max_staleness)
+        self._writer = RunWriter(bucket, self._runs, self._index, self._points)
 
     def save(self, record: Mapping[str, Any], *, if_version: Version | None = None) -> None:
         """Writes a run record, replacing the one of that id.
@@ -81,17 +67,12 @@ class Registry(Opened):
             ConflictError: `if_version` is not the stored one: somebody else was first.
             StorageError: It could not be written.
         """
-        data = encode_record(record)
-        if if_version is not None:
-            self._require_conditions()
-        with self._turn(record["run_id"]):
-            self._write(dict(record), data, if_version)
-        self._compact_if_ended(record["run_id"], dict(record))
+        self._writer.save(record, if_version)
 
     def update(
         self,
         run_id: str,
-        change: Callable[[dict[str, Any]], dict[str, Any] | None],
+        change: Change,
         *,
         timeout: float = UPDATE_SECONDS,
     ) -> RunRecord:
@@ -111,21 +92,7 @@ class Registry(Opened):
             ConflictError: Others were first until the time was over.
             UnsupportedError: The backend has no conditional writes.
         """
-        self._require_conditions()
-        end = time.monotonic() + timeout
-        wait = 0.005
-        while True:
-            with self._turn(run_id):
-                try:
-                    updated = self._update_once(run_id, change)
-                    break
-                except ConflictError:
-                    if time.monotonic() > end:
-                        raise
-            time.sleep(random.uniform(0, wait))  # noqa: S311  # no secret
-            wait = min(2 * wait, _LONGEST_WAIT)
-        self._compact_if_ended(run_id, updated.record)
-        return updated
+        return self._writer.update(run_id, change, timeout)
 
     def load(self, run_id: str) -> RunRecord:
         """Reads a run from the bucket.
@@ -135,7 +102,7 @@ class Registry(Opened):
             RunNotFoundError: There is no such run.
             CorruptRecordError: What is stored under that id is not its record.
         """
-        found = self._read(run_id)
+        found = self._writer.read(run_id)
         return RunRecord(found.content, found.version)
 
     def load_or_none(self, run_id: str) -> RunRecord | None:
@@ -159,12 +126,7 @@ class Registry(Opened):
         Raises:
             InvalidNameError: No run can have that id.
         """
-        with self._turn(run_id):
-            deleted = self._runs.delete(run_id)
-            self._index.drop(candidate_keys("runs", run_id))
-        if deleted:
-            self._points.delete(run_id)
-        return deleted
+        return self._writer.delete(run_id)
 
     def list_runs(
         self,
@@ -316,9 +278,10 @@ class Registry(Opened):
         stale = self.list_runs(
             status="RUNNING", project=project, created_before=before, limit=2**62
         )
+        note = f"It was RUNNING for more than {older_than_hours:g} hours"
         recovered = []
         for run in reversed(stale):
-            if dry_run or self._kill(run["run_id"], now, older_than_hours):
+            if dry_run or self._writer.kill(run["run_id"], now, note):
                 recovered.append(
                     {
                         "run_id": run["run_id"],
@@ -372,7 +335,7 @@ class Registry(Opened):
         Raises:
             InvalidRecordError: A point is something else; nothing was written.
         """
-        self._with_points |= self._points.save(points)
+        self._writer.save_points(points)
 
     def iter_metric_points(
         self,
@@ -408,71 +371,3 @@ class Registry(Opened):
         """Gives back connections and files. Calling it again is harmless."""
         self._index.close()
         super().close()
-
-    def _turn(self, run_id: str) -> threading.RLock:
-        """The lock that writers of this process to a run take turns with."""
-        return self._writing[hash(run_id) % _LOCKS]
-
-    def _read(self, run_id: str) -> Document:
-        found = self._runs.read(run_id)
-        if found is None:
-            raise RunNotFoundError(run_id)
-        return found
-
-    def _write(
-        self, record: dict[str, Any], data: bytes, if_version: Version | Absent | None
-    ) -> RunRecord:
-        run_id = record["run_id"]
-        version = self._runs.write(run_id, data, if_version=if_version)
-        run = RunRecord(record, version)
-        self._index.put(run_row(name_key("runs", run_id), run, data))
-        return run
-
-    def _update_once(
-        self, run_id: str, change: Callable[[dict[str, Any]], dict[str, Any] | None]
-    ) -> RunRecord:
-        found = self._read(run_id)
-        record = copy.deepcopy(found.content)
-        changed = change(record)
-        changed = record if changed is None else changed
-        data = encode_record(changed)
-        if changed["run_id"] != run_id:
-            raise InvalidRecordError(f"A change of run {run_id!r} must not change its 'run_id'")
-        # What devqubit 0.1.12 wrote under a raw name is written anew under its own.
-        own = found.key == name_key("runs", run_id)
-        return self._write(changed, data, found.version if own else ABSENT)
-
-    def _kill(self, run_id: str, when: str, hours: float) -> bool:
-        killed = False
-
-        def kill(record: dict[str, Any]) -> None:
-            nonlocal killed
-            killed = RunRecord(record).status == "RUNNING"  # it may have ended by now
-            if killed:
-                note = f"It was RUNNING for more than {hours:g} hours"
-                info = record.get("info")
-                info = info if isinstance(info, dict) else {}
-                record["info"] = {
-                    **info,
-                    "status": "KILLED",
-                    "ended_at": when,
-                    "recovery_note": note,
-                }
-
-        try:
-            self.update(run_id, kill)
-        except (RunNotFoundError, CorruptRecordError):
-            return False
-        return killed
-
-    def _compact_if_ended(self, run_id: str, record: dict[str, Any]) -> None:
-        if run_id in self._with_points and RunRecord(record).status in ENDED:
-            self._with_points.discard(run_id)
-            self._points.compact(run_id)
-
-    def _require_conditions(self) -> None:
-        if not self._bucket.capabilities.conditional_replace:
-            raise UnsupportedError(
-                f"{self.location} has no conditional writes, so that two writers would "
-                "overwrite each other: use save() without if_version, from one place"
-            )

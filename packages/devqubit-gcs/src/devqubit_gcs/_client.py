@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.request import getproxies
 
@@ -15,6 +16,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
 from google.cloud.storage.batch import Batch
+from requests import Response
 from requests.adapters import HTTPAdapter
 
 from devqubit.errors import CredentialsError
@@ -98,17 +100,21 @@ def custom_endpoint(options: Mapping[str, Option]) -> str | None:
 def _connect(request: OpenRequest, connections: int) -> Connection:
     options = request.options
     endpoint = custom_endpoint(options)
-    session = AuthorizedSession(_credentials(options, endpoint))
+    credentials = _credentials(options, endpoint)
+    # Nothing can be renewed without credentials, and the attempt hides the service's answer.
+    renewal = {"max_refresh_attempts": 0} if isinstance(credentials, AnonymousCredentials) else {}
+    session = AuthorizedSession(credentials, **renewal)
     adapter = HTTPAdapter(pool_maxsize=connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
+    session.hooks["response"].append(_read_refusal)
     # Looking for proxies and certificates at every request takes a fifth of its time.
     session.trust_env = bool(getproxies().keys() - {"no"})
     session.verify = next(filter(None, map(os.environ.get, _CERTIFICATES)), True)
     try:
         client = storage.Client(
             project=options.get("project"),
-            credentials=session.credentials,
+            credentials=credentials,
             client_options={"api_endpoint": endpoint} if endpoint else None,
             _http=session,
         )
@@ -119,6 +125,12 @@ def _connect(request: OpenRequest, connections: int) -> Connection:
     client._bucket_metadata_cache = None
     bucket = client.bucket(request.bucket, user_project=options.get("user_project"))
     return Connection(bucket, session, os.getpid())
+
+
+def _read_refusal(response: Response, *_: Any, **__: Any) -> None:
+    """Reads what google-auth drops when it renews a token, and the connection with it."""
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        _ = response.content
 
 
 def _credentials(options: Mapping[str, Option], endpoint: str | None) -> Any:

@@ -204,8 +204,8 @@ class S3Bucket(Bucket):
     def _head(self, key: str) -> tuple[BlobInfo, dict[str, str]]:
         try:
             answer = self._call("head_object", key)
-        except (AccessDeniedError, BlobNotFoundError) as exc:
-            if isinstance(exc, AccessDeniedError) or not self._bucket_seen:
+        except (AccessDeniedError, BackendError, BlobNotFoundError) as exc:
+            if not (isinstance(exc, BlobNotFoundError) and self._bucket_seen):
                 self._explain(key)
             raise
         self._bucket_seen = True
@@ -221,6 +221,8 @@ class S3Bucket(Bucket):
             self._call("get_object", key, Range="bytes=0-0")
         except BlobNotFoundError:
             self._bucket_seen = True
+        except RangeError:
+            pass
 
     def _state(self, key: str) -> State:
         try:

@@ -26,10 +26,11 @@ def make_client(options: Mapping[str, Option], retry: Retry, connections: int) -
         retry: What one attempt may take; botocore itself makes only one.
         connections: How many it keeps open.
     """
-    session = botocore.session.Session(profile=options.get("profile"))
+    core = botocore.session.Session(profile=options.get("profile"))
     # botocore's parser takes most of the time of listing; this one knows ISO 8601 first.
-    factory = session.get_component("response_parser_factory")
+    factory = core.get_component("response_parser_factory")
     factory.set_parser_defaults(timestamp_parser=_timestamp)
+    session = boto3.Session(botocore_session=core)
     client = _connect(session, options, retry, connections, custom="endpoint_url" in options)
     if "endpoint_url" not in options and custom_endpoint(client):
         # The endpoint came from the environment or the profile.
@@ -61,7 +62,7 @@ def _connect(
         settings["response_checksum_validation"] = "when_required"
     if options.get("anonymous"):
         settings["signature_version"] = UNSIGNED
-    return boto3.Session(botocore_session=session).client(
+    return session.client(
         "s3",
         region_name=options.get("region"),
         endpoint_url=options.get("endpoint_url"),

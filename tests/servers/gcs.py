@@ -235,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(response, len(response.body) // 2 if how == "cut" else None)
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815  # the base's names
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # the base's names
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):

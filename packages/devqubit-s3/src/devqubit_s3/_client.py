@@ -11,11 +11,14 @@ import boto3
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.loaders import create_loader
 from botocore.utils import parse_timestamp
 
 from devqubit.plugin import Option, Retry
 
 __all__ = ["custom_endpoint", "make_client"]
+
+_LOADER = create_loader()
 
 
 def make_client(options: Mapping[str, Option], retry: Retry, connections: int) -> Any:
@@ -30,6 +33,9 @@ def make_client(options: Mapping[str, Option], retry: Retry, connections: int) -
     # botocore's parser takes most of the time of listing; this one knows ISO 8601 first.
     factory = core.get_component("response_parser_factory")
     factory.set_parser_defaults(timestamp_parser=_timestamp)
+    if core.get_config_variable("data_path") is None:
+        # The service's description, parsed once: the next client takes a fifth of the time.
+        core.register_component("data_loader", _LOADER)
     session = boto3.Session(botocore_session=core)
     client = _connect(session, options, retry, connections, custom="endpoint_url" in options)
     if "endpoint_url" not in options and custom_endpoint(client):

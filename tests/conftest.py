@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.servers.gcs import GCSServer
+from tests.servers.s3 import S3Server
 
 # These machines may stop for a moment: how long one example takes says nothing.
 settings.register_profile("devqubit", deadline=None)
@@ -43,13 +44,8 @@ def _cache() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """The address of an S3 server (moto's) with nothing in it."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with S3Server() as server:
+        yield server.endpoint
 
 
 @pytest.fixture

@@ -203,9 +203,8 @@ def test_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     bucket.close()
 
 
-def test_project_is_not_required(
-    server: GCSServer, account: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("account")
+def test_project_is_not_required(server: GCSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials without a project are enough."""
     found = google.auth.default
     monkeypatch.setattr(google.auth, "default", lambda **options: (found(**options)[0], None))

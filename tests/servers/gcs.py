@@ -13,54 +13,19 @@ import socket
 import socketserver
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from tests.servers.gcs_api import StorageApi
 from tests.servers.gcs_auth import Authority
-from tests.servers.gcs_objects import ApiError, Preconditions, StoredObject
+from tests.servers.gcs_failures import Failure, Failures, How, refusal
+from tests.servers.gcs_objects import Preconditions, StoredObject
 from tests.servers.gcs_storage import Storage
-from tests.servers.gcs_wire import Request, Response, error_response
+from tests.servers.gcs_wire import Request, Response
 
 __all__ = ["Failure", "GCSServer", "How"]
-
-How = Literal["refuse", "close", "forget", "cut", "hang"]
-
-
-@dataclass
-class Failure:
-    """What goes wrong with the next requests.
-
-    Attributes:
-        times: How many requests are still to fail.
-        how: `refuse` answers with `status`. `close` closes the connection, the request
-            not executed. `forget` executes it and closes the connection without an
-            answer. `cut` breaks the answer's body off in the middle. `hang` never
-            answers.
-        status: The status of a refusal.
-        reason: The service's code of a refusal; the usual one of the status by default.
-        headers: Headers of a refusal.
-        method: Only requests of this verb; empty for any.
-        path: Only requests whose target holds this pattern.
-    """
-
-    times: int
-    how: How = "refuse"
-    status: int = 503
-    reason: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    method: str = ""
-    path: str = ""
-
-    def concerns(self, request: Request) -> bool:
-        """Whether it is this request's turn."""
-        return (
-            self.times > 0
-            and self.method in ("", request.method)
-            and re.search(self.path, request.target) is not None
-        )
 
 
 class GCSServer:
@@ -82,18 +47,22 @@ class GCSServer:
         self.require_auth = require_auth
         self.requests: list[tuple[str, str]] = []
         self.authority = Authority(tokens or {})
-        self._failures: list[Failure] = []
-        self._lock = threading.Lock()
+        self._failures = Failures()
         self._stopped = threading.Event()
         self._storage = Storage()
         self._http = _Server(self)
-        self._api = StorageApi(self._storage, self.endpoint)
+        self._api = StorageApi(self._storage, self.endpoint, self._failures.within_batch)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def endpoint(self) -> str:
         """Its address, such as `http://127.0.0.1:40123`."""
         return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    @property
+    def connections(self) -> int:
+        """How many connections there have been so far."""
+        return self._http.accepted
 
     def start(self) -> GCSServer:
         """Starts serving."""
@@ -131,47 +100,38 @@ class GCSServer:
         """Puts an object there as another client would, by no request."""
         return self._storage.insert(bucket, name, data, properties, Preconditions())
 
-    def fail_next(
-        self,
-        times: int = 1,
-        status: int = 503,
-        *,
-        how: How = "refuse",
-        reason: str = "",
-        headers: Mapping[str, str] | None = None,
-        method: str = "",
-        path: str = "^/(storage|upload|download|batch)/",
-    ) -> Failure:
-        """Lets the next requests to the storage fail; see `Failure`.
+    def fail_next(self, times: int = 1, status: int = 503, **details: Any) -> Failure:
+        """Lets the next requests to the storage fail.
+
+        Args:
+            times: How many.
+            status: The status of a refusal.
+            **details: Which of them and how: see `Failure`.
 
         Returns:
             The failure, whose `times` tells how often it is still to happen.
         """
-        failure = Failure(times, how, status, reason, headers or {}, method, path)
-        with self._lock:
-            self._failures.append(failure)
+        failure = Failure(times, status, **details)
+        self._failures.plan(failure)
         return failure
 
     def forgive(self) -> None:
         """Lets nothing fail any more."""
-        with self._lock:
-            self._failures.clear()
+        self._failures.clear()
 
     def answer(self, request: Request) -> tuple[How | None, Response]:
         """What becomes of a request: how it fails, if it does, and its answer."""
-        with self._lock:
-            self.requests.append((request.method, request.target))
-            failure = next((f for f in self._failures if f.concerns(request)), None)
-            if failure is not None:
-                failure.times -= 1
-        how = failure.how if failure else None
-        if failure is not None and how == "refuse":
-            return how, _refusal(failure, request)
-        if how == "hang":
+        self.requests.append((request.method, request.target))
+        failure = self._failures.take(request)
+        if failure is None:
+            return None, self._execute(request)
+        if failure.how == "refuse":
+            return "refuse", refusal(failure, request)
+        if failure.how == "hang":
             self._stopped.wait()
-        if how in ("close", "hang"):
-            return how, Response(503)
-        return how, self._execute(request)
+        if failure.how in ("close", "hang"):
+            return failure.how, Response(503)
+        return failure.how, self._execute(_spoilt(request, failure.how))
 
     def _execute(self, request: Request) -> Response:
         answer = self.authority.handle(request)
@@ -180,11 +140,17 @@ class GCSServer:
         return answer or self._api.handle(request)
 
 
-def _refusal(failure: Failure, request: Request) -> Response:
-    usual = {429: "rateLimitExceeded", 408: "timeout"}.get(failure.status, "backendError")
-    message = f"Made to fail with {failure.status}."
-    error = ApiError(failure.status, message, failure.reason or usual)
-    return error_response(error, plain=request.wants_media, headers=failure.headers)
+def _spoilt(request: Request, how: How) -> Request:
+    """A request as it arrives if something happens to it on the way."""
+    size = len(request.body)
+    if how == "damage":
+        return replace(request, body=b"\xff" * size)
+    content_range = re.fullmatch(r"bytes (\d+)-\d+/(.*)", request.headers.get("content-range", ""))
+    if how != "keep part" or content_range is None:
+        return request
+    start, kept = int(content_range[1]), size // 2
+    headers = {"content-range": f"bytes {start}-{start + kept - 1}/{content_range[2]}"}
+    return replace(request, body=request.body[:kept], headers={**request.headers, **headers})
 
 
 class _Server(ThreadingHTTPServer):
@@ -193,6 +159,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, owner: GCSServer) -> None:
         self.owner = owner
+        self.accepted = 0
         self._connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -203,6 +170,7 @@ class _Server(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
+        self.accepted += 1
         self._connections.add(connection)
         return connection, address
 

@@ -45,11 +45,15 @@ class StorageApi:
     Args:
         storage: What it serves.
         endpoint: Its own address, which some answers repeat.
+        refuse: Gives the answer to a call of a batch that is not to be executed.
     """
 
-    def __init__(self, storage: Storage, endpoint: str) -> None:
+    def __init__(
+        self, storage: Storage, endpoint: str, refuse: Callable[[Request], Response | None]
+    ) -> None:
         self._storage = storage
         self._endpoint = endpoint
+        self._refuse = refuse
         routes: list[tuple[str, str, Handler]] = [
             ("GET", "/storage/v1/b", self._list_buckets),
             ("POST", "/storage/v1/b", self._create_bucket),
@@ -212,7 +216,9 @@ class StorageApi:
         calls = batch_calls(request)
         if not 1 <= len(calls) <= BATCH_LIMIT:
             raise ApiError(400, f"A batch has 1 to {BATCH_LIMIT} calls.", "badRequest")
-        return batch_body([(identity, self.handle(call)) for identity, call in calls])
+        return batch_body(
+            [(identity, self._refuse(call) or self.handle(call)) for identity, call in calls]
+        )
 
     def _answer(self, request: Request, document: dict[str, Any]) -> Response:
         fields = request.query.get("fields")

@@ -273,13 +273,17 @@ class S3Bucket(Bucket):
         self, key: str, upload_id: str, fileobj: BinaryIO, size: int
     ) -> Sequence[dict[str, Any]]:
         part_size = max(_PART_SIZE, -(-size // _MAX_PARTS))
+        failed: list[StorageError] = []
 
         def parts() -> Iterator[tuple[int, bytes]]:
             for number, start in enumerate(range(0, size, part_size), 1):
+                if failed:
+                    return
                 wanted = min(part_size, size - start)
                 data = fileobj.read(wanted)
                 if len(data) != wanted:
-                    raise StorageError(f"{key!r}: the file has fewer than {size} bytes")
+                    failed.append(StorageError(f"{key!r}: the file has fewer than {size} bytes"))
+                    return
                 yield number, data
 
         def send(part: tuple[int, bytes]) -> dict[str, Any]:
@@ -292,8 +296,12 @@ class S3Bucket(Bucket):
         done = []
         for _, outcome in each(parts(), send, width=_PARTS_IN_FLIGHT):
             if isinstance(outcome, StorageError):
-                raise outcome
-            done.append(outcome)
+                failed.append(outcome)
+            else:
+                done.append(outcome)
+        # Only when no part is on its way any more can the upload be given up for good.
+        if failed:
+            raise failed[0]
         return done
 
 

@@ -18,13 +18,10 @@ from typing import Final
 from benchmarks._measure import Usage, timed
 from benchmarks._setup import ROOT
 
-__all__ = ["BLOCK", "SIZE", "Blocks", "blocks_of", "rival_blocks"]
+__all__ = ["SIZE", "Blocks", "blocks_of", "rival_blocks"]
 
 SIZE: Final = 4096
 """Bytes of an object."""
-
-BLOCK: Final = 40
-"""Calls of a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,41 +29,43 @@ class Blocks:
     """What one contender does in its turn.
 
     Attributes:
-        put: Stores `BLOCK` new bodies.
-        get: Reads the same `BLOCK` objects each time.
+        put: Stores new bodies.
+        get: Reads the same objects each time.
     """
 
     put: Callable[[], Usage]
     get: Callable[[], Usage]
 
 
-def blocks_of(put: Callable[[bytes], str], get: Callable[[str], bytes]) -> Blocks:
+def blocks_of(put: Callable[[bytes], str], get: Callable[[str], bytes], calls: int) -> Blocks:
     """The blocks of a contender of this process.
 
     Args:
         put: Stores a body and returns the name to get it by.
         get: Returns the body of a name.
+        calls: How many make a block.
 
     Raises:
         ValueError: What comes back is not what was put.
     """
-    bodies = _bodies()
+    bodies = _bodies(calls)
     names = [put(body) for body in bodies]
     if [get(name) for name in names] != bodies:
         raise ValueError("What was read is not what was written: nothing to measure here")
-    return Blocks(put=lambda: timed(put, _bodies()), get=lambda: timed(get, names))
+    return Blocks(put=lambda: timed(put, _bodies(calls)), get=lambda: timed(get, names))
 
 
 @contextmanager
-def rival_blocks(python: str, url: str) -> Iterator[Blocks]:
+def rival_blocks(python: str, url: str, calls: int) -> Iterator[Blocks]:
     """The blocks of `devqubit.storage.create_store(url)` in another Python.
 
     Args:
         python: An interpreter with some devqubit.
         url: A URL that it can open.
+        calls: How many make a block.
     """
     process = subprocess.Popen(
-        [python, "-m", "benchmarks._blocks", url],
+        [python, "-m", "benchmarks._blocks", url, str(calls)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -87,19 +86,19 @@ def _ask(process: subprocess.Popen[str], block: str) -> Usage:
     return Usage(**json.loads(answer))
 
 
-def _bodies() -> list[bytes]:
-    return [os.urandom(SIZE) for _ in range(BLOCK)]
+def _bodies(number: int) -> list[bytes]:
+    return [os.urandom(SIZE) for _ in range(number)]
 
 
-def _serve(url: str) -> None:
+def _serve(url: str, calls: int) -> None:
     from devqubit.storage import create_store
 
     store = create_store(url)
-    blocks = blocks_of(store.put_bytes, store.get_bytes)
+    blocks = blocks_of(store.put_bytes, store.get_bytes, calls)
     for line in sys.stdin:
         usage = blocks.put() if line.strip() == "put" else blocks.get()
         print(json.dumps(asdict(usage)), flush=True)
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], int(sys.argv[2]))

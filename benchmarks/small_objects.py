@@ -20,8 +20,8 @@ __all__ = ["file_small", "s3_small"]
 
 TARGET: Final = 1.15
 _OBJECTS: Final = f"{SIZE // 1024} KiB"
-# A small block and many rounds: on a busy machine, the ratio of a client to itself then
-# strays by 0.02 from run to run, where the same number of calls in 15 rounds gave 0.05.
+# Small blocks and many rounds: from run to run, the ratio of a client to itself then strays
+# by 0.02 to 0.03; the same calls in 15 rounds gave 0.03 to 0.08.
 _S3_CALLS: Final = 10
 _S3_ROUNDS: Final = 60
 # Files are read in microseconds: a block must be long beside the rival's waking up.

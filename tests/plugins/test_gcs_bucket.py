@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from devqubit.errors import BlobNotFoundError, ConflictError, StorageError, ThrottledError
+from devqubit.errors import (
+    BlobNotFoundError,
+    BucketNotFoundError,
+    ConflictError,
+    StorageError,
+    ThrottledError,
+    UnreachableError,
+)
 from devqubit.plugin import ABSENT, Bucket, Version
 from devqubit.storage._open import open_bucket
 from devqubit_gcs import _client
@@ -203,6 +210,15 @@ def test_server_without_batches(gcs_server: GCSServer, gcs_bucket: str, bucket: 
     assert gcs_server.objects(gcs_bucket) == {}
 
 
+def test_batch_in_a_missing_bucket(gcs_server: GCSServer) -> None:
+    """A batch that finds nothing finds out whether the bucket is there."""
+    bucket = open_bucket(f"gs://none?endpoint_url={gcs_server.endpoint}&anonymous=true")
+    gcs_server.fail_next(2, 404, batched=True)
+    outcomes = dict(bucket.delete_many(["a", "b"]))
+    assert [type(error) for error in outcomes.values()] == [BucketNotFoundError] * 2
+    bucket.close()
+
+
 def test_busy_within_a_batch(gcs_server: GCSServer, gcs_bucket: str, bucket: Bucket) -> None:
     """One call of a batch that was refused for the moment is done again alone."""
     gcs_server.fail_next(1, 429, path="/o/a[?]", batched=True)
@@ -243,6 +259,24 @@ def test_large_upload_is_streamed(gcs_server: GCSServer, gcs_bucket: str, bucket
     assert [method for method, _ in gcs_server.requests] == ["POST", "PUT", "PUT", "PUT", "GET"]
 
 
+def test_address_of_an_upload_is_secret() -> None:
+    """Whoever knows an upload's address can go on with it: no message has it."""
+    server = GCSServer().start()
+    server.create_bucket("bucket")
+
+    class LastWish(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            server.stop()
+            return super().read(size)
+
+    query = f"endpoint_url={server.endpoint}&anonymous=true&max_attempts=2"
+    bucket = open_bucket(f"gs://bucket?{query}")
+    with pytest.raises(UnreachableError, match="upload_id=…") as caught:
+        bucket.upload("big", LastWish(bytes(9 * MIB)), 9 * MIB)
+    assert re.search("upload_id=[^…]", str(caught.value)) is None
+    bucket.close()
+
+
 @pytest.mark.parametrize("how", ["refuse", "close", "forget"])
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_large_upload_goes_on(
@@ -276,24 +310,26 @@ def test_large_upload_damaged_on_the_way(
     assert "big" not in gcs_server.objects(gcs_bucket)
 
 
-def test_large_download(gcs_server: GCSServer, gcs_bucket: str, bucket: Bucket) -> None:
+@pytest.mark.parametrize("size", [16 * MIB, 9 * MIB])
+def test_large_download(gcs_server: GCSServer, gcs_bucket: str, bucket: Bucket, size: int) -> None:
     """A large blob comes in chunks, each of the same version."""
-    data = os.urandom(MIB) * 16
+    data = os.urandom(size)
     gcs_server.plant(gcs_bucket, "big", data)
     target = io.BytesIO()
     version = bucket.download("big", target)
     assert (target.getvalue(), version) == (data, bucket.stat("big").version)
 
 
+@pytest.mark.parametrize("size", [0, 9 * MIB])
 def test_replaced_while_it_is_downloaded(
-    gcs_server: GCSServer, gcs_bucket: str, bucket: Bucket
+    gcs_server: GCSServer, gcs_bucket: str, bucket: Bucket, size: int
 ) -> None:
     """A blob that is replaced while it is downloaded is a conflict, not a mixture."""
     gcs_server.plant(gcs_bucket, "big", bytes(9 * MIB))
 
     class Target(io.BytesIO):
         def write(self, data: Any) -> int:
-            gcs_server.plant(gcs_bucket, "big", b"x" * 9 * MIB)
+            gcs_server.plant(gcs_bucket, "big", b"x" * size)
             return super().write(data)
 
     with pytest.raises(ConflictError, match="replaced while it was read"):

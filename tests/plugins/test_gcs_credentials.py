@@ -191,6 +191,16 @@ def test_server_without_tls_gets_no_credentials(
     bucket.close()
 
 
+@pytest.mark.usefixtures("account")
+def test_credentials_that_are_asked_for(server: GCSServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`anonymous=false` looks for credentials, whatever the server is."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.endpoint)
+    bucket = open_bucket("gs://bucket?anonymous=false")
+    bucket.write("a", b"1")
+    assert server.objects("bucket")["a"].data == b"1"
+    bucket.close()
+
+
 def test_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without credentials the first call says so, and what to do; opening does not."""
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))

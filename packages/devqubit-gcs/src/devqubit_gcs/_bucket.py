@@ -146,8 +146,8 @@ class GCSBucket(Bucket):
         while True:
             try:
                 blob, expected = self._fetch(key, start, _CHUNK)
-            except RangeError:  # empty, or the chunk before was the last
-                return version or self.stat(key).version
+            except RangeError:  # nothing is left, which also says nothing of the version
+                blob = Blob(b"", self.stat(key).version)
             if version not in (None, blob.version):
                 raise ConflictError(
                     f"{key!r} was replaced while it was read", expected=version, actual=blob.version
@@ -157,8 +157,7 @@ class GCSBucket(Bucket):
             start, version = start + len(blob.data), blob.version
             if len(blob.data) < _CHUNK:
                 break
-        actual = base64.b64encode(checksum.to_bytes(4, "big")).decode()
-        if expected not in (None, actual):
+        if start and expected not in (None, base64.b64encode(checksum.to_bytes(4, "big")).decode()):
             raise BackendError(f"{self.location}: {key!r} was damaged on the way")
         return version
 
@@ -211,7 +210,7 @@ class GCSBucket(Bucket):
             if not self._bucket_seen:
                 self._look_for_bucket()
             raise
-        self._bucket_seen = True
+        self._bucket_seen = self._bucket_seen or key is not None
         return result
 
     def _look_for_bucket(self) -> None:
@@ -228,6 +227,7 @@ class GCSBucket(Bucket):
         found = bucket.client.list_blobs(bucket, fields=_FIELDS, **asked, **self._once)
         # The page as it came: making the SDK's blobs of it takes most of the time of listing.
         page = next(found.pages).raw_page
+        self._bucket_seen = True
         return page.get("items", ()), found.next_page_token
 
     def _page(

@@ -137,15 +137,12 @@ def _credentials(options: Mapping[str, Option], endpoint: str | None) -> Any:
     """Application Default Credentials, where they are meant.
 
     An emulator knows none, and looking for them takes seconds where there is no metadata
-    server. A server without TLS gets a token only if the environment chose one.
+    server. A server without TLS gets a token only if somebody chose that.
     """
     emulated = endpoint is not None and "endpoint_url" not in options
     exposed = endpoint is not None and endpoint.lower().startswith("http://")
-    if (
-        options.get("anonymous")
-        or emulated
-        or (exposed and not any(map(os.environ.get, _CHOSEN_CREDENTIALS)))
-    ):
+    chosen = any(map(os.environ.get, _CHOSEN_CREDENTIALS))
+    if options.get("anonymous", emulated or (exposed and not chosen)):
         return AnonymousCredentials()
     credentials, _ = google.auth.default(scopes=storage.Client.SCOPE)
     return credentials

@@ -48,8 +48,7 @@ _BY_STATUS: Final[dict[int, type[StorageError]]] = {
 _SECRET: Final = re.compile(r"(upload_id=)[^&\s'\")]+")
 _HINTS: Final = {
     "requester pays": " (add ?user_project= with the project that pays)",
-    "Anonymous caller": " (no credentials were sent; over http:// only those that "
-    "GOOGLE_APPLICATION_CREDENTIALS names are)",
+    "Anonymous caller": " (no credentials were sent: add ?anonymous=false to look for some)",
 }
 
 

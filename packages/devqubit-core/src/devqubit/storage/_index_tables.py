@@ -51,8 +51,8 @@ _FILTERS: Final = (
 _INDEXES: Final = {
     "runs_key": "runs (key)",
     "runs_run_id": "runs (run_id)",
-    "runs_created": "runs (created DESC, run_id)",
-    **{f"runs_{column}": f"runs ({column}, created DESC, run_id)" for column in _FILTERS},
+    "runs_created": "runs (created DESC, run_id DESC)",
+    **{f"runs_{column}": f"runs ({column}, created DESC, run_id DESC)" for column in _FILTERS},
     "fields_number": "fields (name, number) WHERE number IS NOT NULL",
     "fields_text": "fields (name, text) WHERE text IS NOT NULL",
 }

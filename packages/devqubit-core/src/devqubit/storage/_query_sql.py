@@ -34,7 +34,7 @@ _COLUMNS: Final = {
     "status": ("status",),
 }
 _MOMENT_COLUMNS: Final = {"created_at": "created", "ended_at": "ended"}
-_NEWEST: Final = "r.created DESC, r.run_id"
+_NEWEST: Final = "r.created DESC, r.run_id DESC"
 _NUMERIC: Final = frozenset({"=", ">", ">=", "<", "<="})
 
 _FEW: Final = 2_000

@@ -44,7 +44,7 @@ def select_runs(
     limit: int,
     offset: int,
 ) -> list[RunSummary]:
-    """Summaries of runs, newest first, those of one moment by id.
+    """Summaries of runs, newest first, those of one moment by descending id.
 
     Args:
         connection: The index.
@@ -61,7 +61,7 @@ def select_runs(
         where, values = f"{where} AND created < ? AND created > -9e999", [*values, before]
     rows = connection.execute(
         f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM runs WHERE {where} "
-        "ORDER BY created DESC, run_id LIMIT ? OFFSET ?",
+        "ORDER BY created DESC, run_id DESC LIMIT ? OFFSET ?",
         (*values, limit, offset),
     )
     return [summary_of(row) for row in rows]

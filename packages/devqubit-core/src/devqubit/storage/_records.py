@@ -328,8 +328,10 @@ def _check_named(field_name: str, name: object) -> None:
 
 def _encode(record: dict[str, Any]) -> bytes:
     try:
-        # ASCII, since text may hold lone surrogates, which UTF-8 cannot.
-        text = json.dumps(record, allow_nan=False, separators=(",", ":"))
+        # ASCII, since text may hold lone surrogates, which UTF-8 cannot. A metric that
+        # diverged is kept as Python writes it, NaN, which JSON itself has no word for:
+        # refusing it would lose the run that it is the result of.
+        text = json.dumps(record, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as exc:
         raise InvalidRecordError(_why_not_json(record) or f"The record is not JSON: {exc}") from exc
     problem = _why_not_json(record)
@@ -360,14 +362,9 @@ def _why_not_json(record: dict[str, Any]) -> str | None:
                 places.append((f"{path}.{key}" if path else key, item))
         elif isinstance(value, (list, tuple)):
             places.extend((f"{path}[{index}]", item) for index, item in enumerate(value))
-        elif isinstance(value, float) and (value != value or value in (_INF, -_INF)):
-            return f"{path} is {value}, which JSON cannot hold: store None or text"
         elif value is not None and not isinstance(value, (str, int, float)):
             return f"{path} is a {type(value).__name__}, which JSON cannot hold: convert it first"
     return None
-
-
-_INF: Final = float("inf")
 
 
 def _get(record: Mapping[str, Any], *path: str) -> object:

@@ -144,7 +144,7 @@ class Registry(Opened):
         created_after: str | None = None,
         created_before: str | None = None,
     ) -> list[RunSummary]:
-        """Runs that match every filter given, newest first, those of one moment by id.
+        """Runs that match every filter given, newest first, those of one moment by descending id.
 
         Args:
             limit: How many at most.

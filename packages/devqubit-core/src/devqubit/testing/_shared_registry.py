@@ -69,7 +69,7 @@ class SharedRegistryConformance(Conformance):
         """What others add and delete is in the next answer."""
         theirs.save(run("a"))
         theirs.save(run("b"))
-        assert ids(mine.list_runs()) == ["a", "b"]
+        assert ids(mine.list_runs()) == ["b", "a"]
         theirs.delete("a")
         assert ids(mine.list_runs()) == ["b"]
 

@@ -55,7 +55,7 @@ def with_the_engine(registry: Registry, store: ObjectStore, run_id: str) -> dict
         "counts": extract.resolve_counts(run, store),
         "points": [point["value"] for point in points],
         "rows": len(history.metric_history_long(registry, project=run.project)),
-                "same program": compared.program.exact_match,
+        "same program": compared.program.exact_match,
         "verified": verify.verify_against_baseline(other, **where).ok,
         "scanned": garbage.runs_scanned,
         "errors": garbage.errors,

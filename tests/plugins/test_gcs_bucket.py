@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -380,6 +381,7 @@ def test_forked_child_connects_anew(gcs_server: GCSServer, bucket: Bucket) -> No
     with _client._connecting:
         child = os.fork()
         if child == 0:
+            signal.alarm(20)  # the end of a child that waits for ever
             os._exit(0 if bucket.read("a").data == b"1" else 1)
         assert os.waitpid(child, 0)[1] == 0
     assert gcs_server.connections == before + 1

@@ -97,11 +97,19 @@ def every(nth: int) -> range:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answers in the server's place, which does not see the request."""
+    """Answers in the server's place, which does not see the request.
+
+    Attributes:
+        status: The status.
+        body: The body; a HEAD gets its size alone.
+        headers: Headers, but for those that say how long the body is.
+        cut: Close the connection after so many bytes of the body.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    cut: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,33 +222,38 @@ class Relay:
 
     def connect(self) -> HTTPConnection:
         """A connection to the server, for one of a client's."""
-        self.connections += 1
+        with self._lock:
+            self.connections += 1
         self._stopped.wait(self._round_trip)
         return HTTPConnection(self._target, timeout=60)
 
-    def exchange(
-        self, request: Request, server: HTTPConnection
-    ) -> tuple[Answer | None, Fault | None]:
-        """The answer to a request, None for no answer, and what is to happen to it."""
+    def exchange(self, request: Request, server: HTTPConnection) -> Answer | None:
+        """What a request is answered; None resets the connection instead."""
         fault = self._record(request)
         self._stopped.wait(self._round_trip)
         match fault:
             case Reset():
-                return None, fault
+                return None
             case Silence():
                 self._stopped.wait()
-                return None, fault
+                return None
             case Answer():
-                return fault, fault
+                return fault
             case Delay(seconds):
                 self._stopped.wait(seconds)
-        altered = fault.change(request) if isinstance(fault, Alter) else request
-        answer = _forward(altered, server)
-        if isinstance(fault, FlipBit):
-            flipped = bytes(byte ^ 1 for byte in answer.body[fault.at : fault.at + 1])
-            body = answer.body[: fault.at] + flipped + answer.body[fault.at + 1 :]
-            answer = replace(answer, body=body)
-        return None if isinstance(fault, LoseAnswer) else answer, fault
+            case Alter(change):
+                return _forward(change(request), server)
+        answer = _forward(request, server)
+        match fault:
+            case LoseAnswer():
+                return None
+            case CutAnswer(after):
+                return replace(answer, cut=after)
+            case FlipBit(at):
+                flipped = bytes(byte ^ 1 for byte in answer.body[at : at + 1])
+                body = answer.body[:at] + flipped + answer.body[at + 1 :]
+                return replace(answer, body=body)
+        return answer
 
     def _record(self, request: Request) -> Fault | None:
         with self._lock:
@@ -264,16 +277,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def relay(self) -> None:
         request = self._request()
-        answer, fault = self.server.relay.exchange(request, self.upstream)
+        answer = self.server.relay.exchange(request, self.upstream)
         if answer is None:
             self.close_connection = True
             # Closing a connection that does not linger resets it.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
-        body = b"" if request.method == "HEAD" else answer.body
-        if isinstance(fault, CutAnswer):
+        body = b"" if request.method == "HEAD" else answer.body[: answer.cut]
+        if answer.cut is not None:
             self.close_connection = True
-            body = body[: fault.after]
         request.status, request.returned = answer.status, len(body)
         self.wfile.write(_head(answer) + body)
 

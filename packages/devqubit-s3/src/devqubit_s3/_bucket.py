@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, BinaryIO, Final
+
+from botocore.exceptions import IncompleteReadError
 
 from devqubit.errors import (
     AccessDeniedError,
@@ -31,7 +35,7 @@ from devqubit.plugin import (
     each,
 )
 from devqubit_s3._client import custom_endpoint, make_client
-from devqubit_s3._errors import RangeError, error_of, translated
+from devqubit_s3._errors import RangeError, translated
 
 __all__ = ["S3Bucket"]
 
@@ -80,13 +84,10 @@ class S3Bucket(Bucket):
         def attempt(_: int) -> Blob:
             with translated(self.location, key):
                 answer = self._s3().get_object(**self._object(key), **ranged)
-                body = answer["Body"]
+                version = self._version(answer)
                 if whole or "ContentRange" in answer:
-                    data = body.read()
-                else:  # a server that does not know ranges sends everything
-                    data = body.read(None if length is None else start + length)[start:]
-                    body.close()
-                return Blob(data, _version(answer["ETag"]))
+                    return Blob(answer["Body"].read(), version)
+                return Blob(_part(answer, start, length), version)
 
         try:
             return self._retry.call(attempt)
@@ -97,13 +98,11 @@ class S3Bucket(Bucket):
         self, key: str, data: bytes, *, if_version: Version | Absent | None = None
     ) -> Version:
         if if_version is None:
-            answer = self._call("put_object", key, Body=data, **self._stored)
-            return _version(answer["ETag"])
+            return self._version(self._call("put_object", key, Body=data, **self._stored))
 
         def send(write_id: str) -> Version:
             arguments = {"Body": data, "Metadata": {WRITE_ID: write_id}, **self._stored}
-            answer = self._send_if("put_object", key, if_version, arguments)
-            return _version(answer["ETag"])
+            return self._version(self._send_if("put_object", key, if_version, arguments))
 
         return conditional_write(self._retry, key, if_version, send, lambda: self._state(key))
 
@@ -132,20 +131,22 @@ class S3Bucket(Bucket):
         asked = {"Prefix": self._prefix + prefix}
         if start_after:
             asked["StartAfter"] = self._prefix + start_after
+        first: Sequence[Any] = ()
         while True:
             page = self._call("list_objects_v2", **asked)
-            for item in page.get("Contents", ()):
+            more, items = self._required(page, "IsTruncated"), page.get("Contents", [])
+            token = page.get("NextContinuationToken")
+            stuck = token == asked.get("ContinuationToken") or (items and items[:1] == first)
+            if more and stuck:
+                raise BackendError(f"{self.location}: the server does not say how the list goes on")
+            for item in items:
                 key = item["Key"][len(self._prefix) :]
                 # Some servers ignore StartAfter; consoles make "folders" that end in a slash.
                 if key > start_after and not key.endswith("/"):
-                    version = _version(item["ETag"])
-                    yield BlobInfo(key, item["Size"], version, item["LastModified"])
-            token = page.get("NextContinuationToken")
-            if not token or not page.get("IsTruncated"):
+                    yield BlobInfo(key, item["Size"], self._version(item), item["LastModified"])
+            if not more:
                 return
-            if token == asked.get("ContinuationToken"):
-                raise BackendError(f"{self.location}: the server gives the same page for ever")
-            asked["ContinuationToken"] = token
+            asked["ContinuationToken"], first = token, items[:1]
 
     def delete_many(self, keys: Iterable[str]) -> Iterator[tuple[str, StorageError | None]]:
         todo = iter(keys)
@@ -157,20 +158,17 @@ class S3Bucket(Bucket):
     def upload(self, key: str, fileobj: BinaryIO, size: int) -> Version:
         if size <= _PART_SIZE:
             return super().upload(key, fileobj, size)
-        upload_id = self._call("create_multipart_upload", key, **self._stored)["UploadId"]
+        write_id = secrets.token_hex(8)
+        stored = {"Metadata": {WRITE_ID: write_id}, **self._stored}
+        created = self._call("create_multipart_upload", key, **stored)
+        upload_id = self._required(created, "UploadId")
         try:
             parts = self._upload_parts(key, upload_id, fileobj, size)
-            answer = self._call(
-                "complete_multipart_upload",
-                key,
-                UploadId=upload_id,
-                MultipartUpload={"Parts": parts},
-            )
+            return self._complete(key, upload_id, parts, write_id)
         except BaseException:
-            self._call("abort_multipart_upload", key, UploadId=upload_id)
+            with suppress(StorageError):  # the first error says more
+                self._call("abort_multipart_upload", key, UploadId=upload_id)
             raise
-        # Ceph completes with an empty ETag.
-        return _version(answer.get("ETag", "")) or self.stat(key).version
 
     def close(self) -> None:
         self._client.close()
@@ -210,10 +208,22 @@ class S3Bucket(Bucket):
             raise
         self._bucket_seen = True
         metadata = {name.lower(): value for name, value in answer["Metadata"].items()}
-        info = BlobInfo(
-            key, answer["ContentLength"], _version(answer["ETag"]), answer["LastModified"]
-        )
+        version = self._version(answer)
+        info = BlobInfo(key, answer["ContentLength"], version, answer["LastModified"])
         return info, metadata
+
+    def _required(self, answer: Mapping[str, Any], field: str) -> Any:
+        """What every S3 server says, but no web page that stands in its place."""
+        if field not in answer:
+            raise BackendError(
+                f"{self.location}: what answers is no S3 server, it gives no {field}: check "
+                "endpoint_url"
+            )
+        return answer[field]
+
+    def _version(self, answer: Mapping[str, Any]) -> Version:
+        # Servers differ in whether they quote it, and where.
+        return Version(self._required(answer, "ETag").strip('"'))
 
     def _explain(self, key: str) -> None:
         """Raises what a failed HEAD meant: it has no body, and a GET's error has one."""
@@ -257,17 +267,33 @@ class S3Bucket(Bucket):
             self._quoted_etags = True
         return answer
 
-    def _delete_batch(self, keys: tuple[str, ...]) -> dict[str, StorageError]:
-        objects = [{"Key": self._prefix + key} for key in keys]
+    def _delete_batch(self, keys: tuple[str, ...]) -> dict[str, StorageError | None]:
+        """Deletes keys in one request; those of which it does not say so, one by one."""
+        names = {self._prefix + key: key for key in keys}
         try:
-            answer = self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
+            objects = [{"Key": name} for name in names]
+            answer = self._call("delete_objects", Delete={"Objects": objects})
         except (BackendError, UnsupportedError):
-            # Some servers have no batches, or want a checksum that boto3 gave up.
-            return {k: e for k, e in super().delete_many(keys) if e is not None}
-        return {
-            error["Key"][len(self._prefix) :]: error_of(error, 0, self.location, error["Key"])
-            for error in answer.get("Errors", ())
-        }
+            answer = {}  # some servers have no batches, or want a checksum that boto3 gave up
+        except StorageError as exc:
+            return dict.fromkeys(keys, exc)
+        deleted = {item.get("Key") for item in answer.get("Deleted", ())}
+        return dict(super().delete_many(k for name, k in names.items() if name not in deleted))
+
+    def _complete(
+        self, key: str, upload_id: str, parts: Sequence[dict[str, Any]], write_id: str
+    ) -> Version:
+        whole = {"UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
+        try:
+            answer = self._call("complete_multipart_upload", key, **whole)
+        except BackendError:
+            # There may be no such upload since an attempt before completed it, unacknowledged.
+            version, found_id = self._state(key)
+            if version is ABSENT or found_id != write_id:
+                raise
+            return version
+        # Ceph completes with an empty ETag.
+        return self._version(answer) if answer.get("ETag") else self.stat(key).version
 
     def _upload_parts(
         self, key: str, upload_id: str, fileobj: BinaryIO, size: int
@@ -305,10 +331,18 @@ class S3Bucket(Bucket):
         return done
 
 
+def _part(answer: Any, start: int, length: int | None) -> bytes:
+    """A part of the whole, which is what a server sends that does not know ranges."""
+    body = answer["Body"]
+    if length is None:
+        return bytes(body.read()[start:])
+    data = bytes(body.read(start + length))
+    body.close()
+    expected = min(start + length, answer.get("ContentLength", 0))
+    if len(data) < expected:  # botocore notices only when it reads to the end
+        raise IncompleteReadError(actual_bytes=len(data), expected_bytes=expected)
+    return data[start:]
+
+
 def _last(start: int, length: int | None) -> str:
     return "" if length is None else str(start + length - 1)
-
-
-def _version(etag: str) -> Version:
-    """An ETag as a version: servers differ in whether they quote it, and where."""
-    return Version(etag.strip('"'))

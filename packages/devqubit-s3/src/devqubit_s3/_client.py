@@ -46,7 +46,7 @@ def make_client(options: Mapping[str, Option], retry: Retry, connections: int) -
 
 def custom_endpoint(client: Any) -> str | None:
     """The endpoint of a client that does not talk to AWS, or None."""
-    url = str(client.meta.endpoint_url)
+    url = str(client.meta.endpoint_url).rstrip("/")
     host = urlsplit(url).hostname or ""
     return None if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else url
 

@@ -23,7 +23,7 @@ from devqubit.errors import (
     UnsupportedError,
 )
 
-__all__ = ["RangeError", "error_of", "translated"]
+__all__ = ["RangeError", "translated"]
 
 
 class RangeError(BackendError):
@@ -86,6 +86,7 @@ _NO_CREDENTIALS: Final = (
 _NO_ANSWER: Final = (
     boto.HTTPClientError,
     boto.ConnectionError,
+    boto.FlexibleChecksumError,  # damaged on the way: never stored so
     boto.IncompleteReadError,
     HTTPError,
 )
@@ -103,7 +104,7 @@ def translated(location: str, key: str = "") -> Iterator[None]:
         yield
     except boto.ClientError as exc:
         status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0
-        raise error_of(exc.response.get("Error", {}), status, location, key) from exc
+        raise _error(exc.response.get("Error", {}), status, location, key) from exc
     except _NO_CREDENTIALS as exc:
         raise CredentialsError(
             f"{location}: no usable AWS credentials: {exc}. Run 'aws configure', set "
@@ -121,22 +122,15 @@ def translated(location: str, key: str = "") -> Iterator[None]:
         raise BackendError(f"{location}: {key!r}: {reason}") from exc
 
 
-def error_of(error: Mapping[str, str], status: int, location: str, key: str) -> StorageError:
-    """Our error for one that S3 describes.
-
-    Args:
-        error: Its `Code` and `Message`.
-        status: The HTTP status, 0 where there is none.
-        location: The bucket's URL.
-        key: What was worked on.
-    """
+def _error(error: Mapping[str, str], status: int, location: str, key: str) -> StorageError:
+    """Our error for one that S3 describes by its `Code` and `Message`."""
     code = error.get("Code", "")
     if code in ("NoSuchKey", "404"):
         return BlobNotFoundError(key, location)
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or BackendError
     if kind is BucketNotFoundError:
         return kind(f"The bucket of {location} does not exist: create it, or check the name")
-    what = f"{location}: {key!r}: S3 answered {status or ''} {code}: {error.get('Message', '')}"
+    what = f"{location}: {key!r}: S3 answered {status} {code}: {error.get('Message', '')}"
     return kind(what + _HINTS.get(code, ""))
 
 

@@ -23,7 +23,7 @@ from devqubit.errors import (
     UnreachableError,
 )
 from devqubit.storage._bucket import ABSENT, Absent, Blob, BlobInfo, Bucket, Version
-from devqubit.storage._names import candidate_keys, name_key, names_of_key
+from devqubit.storage._names import candidate_keys, name_key, names_of_key, rival_keys
 from devqubit.storage._records import MAX_RECORD_BYTES, decode_json
 
 __all__ = ["Document", "DocumentFolder", "Problem"]
@@ -133,6 +133,10 @@ class DocumentFolder:
     def prefix(self) -> str:
         """What the keys of all documents start with."""
         return f"{self._folder}/"
+
+    def rivals(self, key: str) -> set[str]:
+        """The other keys that may hold the same document: one of them stands for all."""
+        return rival_keys(self._folder, key)
 
     def fetch(self, infos: Iterable[BlobInfo]) -> Iterator[tuple[str, Blob | Problem | None]]:
         """Reads files that were listed, many at a time, but none that is far too large.

@@ -114,7 +114,7 @@ def drop_keys(connection: sqlite3.Connection, keys: Iterable[str]) -> None:
     """Takes out whatever is stored under some keys."""
     for batch in _batches(keys):
         _drop_runs(connection, "key", batch)
-        connection.executemany("DELETE FROM problems WHERE key = ?", ((key,) for key in batch))
+        _drop_problems(connection, batch)
 
 
 def _create_indexes(connection: sqlite3.Connection) -> None:
@@ -125,8 +125,9 @@ def _create_indexes(connection: sqlite3.Connection) -> None:
 def _put_batch(
     connection: sqlite3.Connection, rows: Sequence[RunRow], names: dict[str, int], *, replace: bool
 ) -> None:
+    _drop_problems(connection, [row.key for row in rows])
     if replace:
-        drop_keys(connection, [row.key for row in rows])
+        _drop_runs(connection, "key", [row.key for row in rows])
         _drop_runs(connection, "run_id", [row.run_id for row in rows])
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM runs").fetchone()
     numbered = list(enumerate(rows, last + 1))
@@ -152,6 +153,10 @@ def _name_fields(
     for name in sorted(new):
         cursor = connection.execute("INSERT INTO names (name) VALUES (?)", (name,))
         names[name] = int(cursor.lastrowid or 0)
+
+
+def _drop_problems(connection: sqlite3.Connection, keys: Sequence[str]) -> None:
+    connection.executemany("DELETE FROM problems WHERE key = ?", ((key,) for key in keys))
 
 
 def _drop_runs(connection: sqlite3.Connection, column: str, values: Sequence[str]) -> None:

@@ -13,7 +13,14 @@ from urllib.parse import unquote
 
 from devqubit.errors import InvalidNameError
 
-__all__ = ["candidate_keys", "check_name", "encode_name", "name_key", "names_of_key"]
+__all__ = [
+    "candidate_keys",
+    "check_name",
+    "encode_name",
+    "name_key",
+    "names_of_key",
+    "rival_keys",
+]
 
 MAX_NAME_BYTES: Final = 200
 # File systems hold 255 bytes a segment, and a record's ends in ".json".
@@ -59,6 +66,15 @@ def names_of_key(folder: str, key: str) -> set[str]:
     raw = key[len(folder) + 1 : -len(_SUFFIX)]
     decoded = unquote(raw, errors="replace")
     return {name for name in (raw, decoded) if name and key in _safe_candidates(folder, name)}
+
+
+def rival_keys(folder: str, key: str) -> set[str]:
+    """The other keys that may hold the document that lies under this one."""
+    raw = key[len(folder) + 1 :]
+    if not _ENCODED.search(raw):
+        return set()  # nearly all: a simple name has one key
+    names = names_of_key(folder, key)
+    return {other for name in names for other in candidate_keys(folder, name)} - {key}
 
 
 def check_name(name: object) -> str:

@@ -193,7 +193,7 @@ def _contains(text: str, value: Value) -> Sql:
 def _column_order(field: str, direction: str) -> str:
     if field == "created_at":
         # Runs without a time are at minus infinity, so only one direction must move them.
-        return _NEWEST if direction == "DESC" else "r.created = -9e999, r.created, r.run_id"
+        return _NEWEST if direction == "DESC" else "r.created = -9e999, r.created, r.run_id DESC"
     column = "r.ended" if field == "ended_at" else f"nullif(r.{_COLUMNS[field][0]}, '')"
     return f"{column} IS NULL, {column} {direction}, {_NEWEST}"
 

@@ -88,7 +88,7 @@ def list_groups(
     columns = "group_id, max(group_name), project, count(*), min(created_at), max(created_at)"
     rows = connection.execute(
         f"SELECT {columns} FROM runs WHERE {where} AND group_id IS NOT NULL "
-        "GROUP BY project, group_id ORDER BY max(created) DESC, group_id LIMIT ? OFFSET ?",
+        "GROUP BY project, group_id ORDER BY max(created) DESC, group_id, project LIMIT ? OFFSET ?",
         (*values, limit, offset),
     )
     names = ("group_id", "group_name", "project", "run_count", "first_run", "last_run")

@@ -69,8 +69,8 @@ def refresh(bucket: Bucket, folder: DocumentFolder, index: Index) -> RefreshResu
     began = time.monotonic()
     known = index.change(known_versions)
     listed = {info.key: info for info in _list(bucket, folder.prefix, list(known))}
-    stale = [info for info in listed.values() if known.get(info.key) != info.version]
-    with _Fetched(folder.fetch(stale), listed) as fetched:
+    stale = _stale(folder, known, listed)
+    with _Fetched(folder.fetch(listed[key] for key in stale), listed) as fetched:
         update = _Update(folder, known, listed, fetched)
         index.change(update.apply)
     return RefreshResult(
@@ -81,6 +81,16 @@ def refresh(bucket: Bucket, folder: DocumentFolder, index: Index) -> RefreshResu
         failed=update.failed,
         seconds=time.monotonic() - began,
     )
+
+
+def _stale(
+    folder: DocumentFolder, known: Mapping[str, str], listed: Mapping[str, BlobInfo]
+) -> list[str]:
+    """The files to read: new or changed, or whose rival for a run's name came or went."""
+    stale = {key for key, info in listed.items() if known.get(key) != info.version}
+    moved = stale | (known.keys() - listed.keys())
+    rivals = {rival for key in moved for rival in folder.rivals(key)}
+    return sorted(stale | (rivals & listed.keys()))
 
 
 def _list(bucket: Bucket, prefix: str, known: list[str]) -> Iterator[BlobInfo]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 import threading
 import time
@@ -69,10 +70,10 @@ class RunWriter:
         data = encode_record(record)
         if if_version is not None:
             self._require_conditions()
-        plain = dict(record)
-        with self._turn(plain["run_id"]):
-            self._write(plain, data, if_version)
-        self._merge_if_ended(plain)
+        run_id = record["run_id"]
+        with self._turn(run_id):
+            saved = self._write(run_id, data, if_version)
+        self._merge_if_ended(saved)
 
     def update(self, run_id: str, change: Change, timeout: float) -> RunRecord:
         """Reads, changes and writes a record until nobody was first."""
@@ -89,7 +90,7 @@ class RunWriter:
                     raise
             time.sleep(random.uniform(0, wait))  # noqa: S311  # no secret
             wait = min(2 * wait, _LONGEST_WAIT)
-        self._merge_if_ended(updated.record)
+        self._merge_if_ended(updated)
         return updated
 
     def kill(self, run_id: str, when: str, note: str) -> bool:
@@ -126,12 +127,10 @@ class RunWriter:
     def _turn(self, run_id: str) -> threading.RLock:
         return self._turns[hash(run_id) % _LOCKS]
 
-    def _write(
-        self, record: dict[str, Any], data: bytes, if_version: Version | Absent | None
-    ) -> RunRecord:
-        run_id = record["run_id"]
+    def _write(self, run_id: str, data: bytes, if_version: Version | Absent | None) -> RunRecord:
         version = self._folder.write(run_id, data, if_version=if_version)
-        run = RunRecord(record, version)
+        # As it is stored, not the caller's own, which may change and hold tuples.
+        run = RunRecord(json.loads(data), version)
         self._index.put(run_row(name_key("runs", run_id), run, data))
         return run
 
@@ -145,13 +144,12 @@ class RunWriter:
             raise InvalidRecordError(f"A change of run {run_id!r} must not change its 'run_id'")
         # What devqubit 0.1.12 wrote under a raw name is written anew under its own.
         own = found.key == name_key("runs", run_id)
-        return self._write(changed, data, found.version if own else ABSENT)
+        return self._write(run_id, data, found.version if own else ABSENT)
 
-    def _merge_if_ended(self, record: dict[str, Any]) -> None:
-        run_id = record["run_id"]
-        if run_id in self._with_points and RunRecord(record).status in ENDED:
-            self._with_points.discard(run_id)
-            self._points.compact(run_id)
+    def _merge_if_ended(self, run: RunRecord) -> None:
+        if run.run_id in self._with_points and run.status in ENDED:
+            self._with_points.discard(run.run_id)
+            self._points.compact(run.run_id)
 
     def _require_conditions(self) -> None:
         if not self._bucket.capabilities.conditional_replace:

@@ -227,7 +227,7 @@ def test_fields(written: str, field: str) -> None:
         ("tag.gate = and", "other"),
         ("tag.gate = not", ""),
         ("tag.gate ~ not", "full"),
-        ("tag.gate > b", "other"),
+        ("tag.gate > a", "other"),
         ("tag.gate > 5", ""),
         ("tag.gate != 5", "full other"),
         ("tag.empty = ''", "full"),
@@ -316,12 +316,12 @@ def test_digits_of_other_scripts_are_text(tmp_path: Path, value: str) -> None:
         assert matches(registry, f"tag.t = {value}") == "r"
 
 
-@pytest.mark.parametrize("length", [40, 41, 300, 301, 5_000])
+@pytest.mark.parametrize("length", [20, 21, 150, 151, 4_000])
 def test_long_digits_find_themselves(tmp_path: Path, length: int) -> None:
     """A text of digits, such as a bit string, finds itself, however long."""
     with create_registry(tmp_path, durability="fast") as registry:
         registry.save({"run_id": "r", "data": {"tags": {"bits": "01" * length}}})
-        assert matches(registry, f"tag.bits = {'01' * length}"[: 9 + 2 + 2 * length]) == "r"
+        assert matches(registry, f"tag.bits = {'01' * length}") == "r"
 
 
 @pytest.mark.parametrize(
@@ -417,10 +417,9 @@ def test_too_large(registry: Registry, query: str, why: str) -> None:
 @pytest.mark.usefixtures("_plan")
 def test_as_large_as_allowed(registry: Registry, one: str, word: str) -> None:
     """A query within the limits is answered."""
-    query = word.join([one] * (200 // one.count(" and ") if " and " in one else 200))
     query = word.join([one] * (100 if " and " in one else 200))
     assert matches(registry, query) == matches(registry, one)
-    assert matches(registry, "not (" * 25 + query + ")" * 25) != ""
+    assert matches(registry, "not (" * 24 + query + ")" * 24) == matches(registry, one)
 
 
 def test_as_deep_as_allowed(registry: Registry) -> None:
@@ -518,9 +517,7 @@ def test_no_text_breaks_it(registry: Registry, query: str, sort_by: str | None) 
     st.sampled_from(["=", "!=", ">", ">=", "<", "<=", "~"]),
     st.text(st.characters(codec=None), max_size=30) | st.sampled_from(FRAGMENTS),
 )
-def test_any_text_can_be_quoted(
-    registry: Registry, field: str, operator: str, text: str
-) -> None:
+def test_any_text_can_be_quoted(registry: Registry, field: str, operator: str, text: str) -> None:
     """In quotes, with quotes and backslashes escaped, any text is a value."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     registry.search_runs(f"{field} {operator} '{escaped}'")

@@ -116,7 +116,9 @@ def field_values(run: Record, field: str) -> list[object]:
                 return []
             value = value[part]
         return [] if isinstance(value, dict) else [value]
-    texts = [run.get("group_id"), run.get("group_name")] if field == "group" else [plain(run, field)]
+    texts = (
+        [run.get("group_id"), run.get("group_name")] if field == "group" else [plain(run, field)]
+    )
     return [text for text in texts if text]
 
 
@@ -229,7 +231,9 @@ def groups(runs: list[Record], project: str | None) -> list[dict[str, object]]:
         }
         for (group_id, of_project), inside in sorted(members.items())
     ]
-    return sorted(found, key=lambda group: _seconds({"created_at": group["last_run"]}), reverse=True)
+    return sorted(
+        found, key=lambda group: _seconds({"created_at": group["last_run"]}), reverse=True
+    )
 
 
 def read_files(folder: Path) -> tuple[list[Record], list[str]]:
@@ -312,14 +316,18 @@ conditions = (
         st.sampled_from(["=", "!=", ">", ">=", "<", "<="]),
         st.sampled_from([time_ for time_ in TIMES if moment(time_)]),
     )
-    | st.builds(Condition, st.sampled_from([*FIELDS, *PLAIN, "created_at", "ended_at"]), st.just(""))
+    | st.builds(
+        Condition, st.sampled_from([*FIELDS, *PLAIN, "created_at", "ended_at"]), st.just("")
+    )
 )
 
 
 def _joins(inner: st.SearchStrategy[Query]) -> st.SearchStrategy[Query]:
     some = st.lists(inner, min_size=2, max_size=3).map(tuple)
     one = st.tuples(inner)
-    return st.builds(Join, st.just("not"), one) | st.builds(Join, st.sampled_from(["and", "or"]), some)
+    return st.builds(Join, st.just("not"), one) | st.builds(
+        Join, st.sampled_from(["and", "or"]), some
+    )
 
 
 queries: st.SearchStrategy[Query] = st.recursive(conditions, _joins, max_leaves=4)

@@ -179,8 +179,8 @@ class Relay:
 
     Args:
         target: The server, such as `http://127.0.0.1:8080`.
-        round_trip: Seconds that each request takes more than it does here, and each new
-            connection, which costs a round trip too.
+        round_trip: Seconds that each request takes more than it does here; so do a new
+            connection, and leave to send a body, which are round trips too.
 
     Attributes:
         endpoint: The relay's own address.
@@ -224,13 +224,17 @@ class Relay:
         """A connection to the server, for one of a client's."""
         with self._lock:
             self.connections += 1
-        self._stopped.wait(self._round_trip)
+        self.travel()
         return HTTPConnection(self._target, timeout=60)
+
+    def travel(self) -> None:
+        """Takes the time of a round trip."""
+        self._stopped.wait(self._round_trip)
 
     def exchange(self, request: Request, server: HTTPConnection) -> Answer | None:
         """What a request is answered; None resets the connection instead."""
         fault = self._record(request)
-        self._stopped.wait(self._round_trip)
+        self.travel()
         match fault:
             case Reset():
                 return None
@@ -290,6 +294,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(_head(answer) + body)
 
     do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = relay
+
+    def handle_expect_100(self) -> bool:
+        self.server.relay.travel()
+        return super().handle_expect_100()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
         """Logs nothing."""

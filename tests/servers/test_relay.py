@@ -253,6 +253,17 @@ def test_round_trip(server: EchoServer) -> None:
         client.close()
 
 
+def test_round_trip_of_leave_to_continue(server: EchoServer) -> None:
+    """A client that asks for leave to send its body waits a round trip longer."""
+    with Relay(server.endpoint, round_trip=0.1) as relay:
+        connection = http.client.HTTPConnection(urlsplit(relay.endpoint).netloc, timeout=10)
+        began = time.monotonic()
+        connection.request("PUT", "/a", b"body", {"Expect": "100-continue"})
+        assert connection.getresponse().status == 200
+        assert time.monotonic() - began >= 0.3
+        connection.close()
+
+
 def test_alter(relay: Relay, ask: PlainClient) -> None:
     """The server gets another request; what came is what is recorded."""
 

@@ -11,6 +11,7 @@ import boto3
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.handlers import add_expect_header
 from botocore.loaders import create_loader
 from botocore.utils import parse_timestamp
 
@@ -68,13 +69,16 @@ def _connect(
         settings["response_checksum_validation"] = "when_required"
     if options.get("anonymous"):
         settings["signature_version"] = UNSIGNED
-    return session.client(
+    client = session.client(
         "s3",
         region_name=options.get("region"),
         endpoint_url=options.get("endpoint_url"),
         verify=options.get("ca_bundle"),
         config=Config(**settings),
     )
+    # Asking for leave to send a body takes a round trip, or a second where nobody answers.
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client
 
 
 def _timestamp(value: Any) -> datetime:

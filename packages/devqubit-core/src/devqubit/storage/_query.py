@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from devqubit.errors import QueryParseError
-from devqubit.storage._rows import instant
+from devqubit.storage._rows import instant, number_of
 
 __all__ = ["Both", "Comparison", "Either", "Exists", "Node", "Not", "Value", "parse", "parse_field"]
 
@@ -54,7 +54,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_QUOTED = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'""", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,11 @@ class _Token:
     text: str
     position: int
 
+    @property
+    def word(self) -> str:
+        """The text as a keyword is compared."""
+        return self.text.lower()
+
 
 def parse(query: str) -> Node | None:
     """Reads a query.
@@ -137,7 +142,7 @@ def parse_field(text: str) -> str:
     """
     group, dot, rest = text.partition(".")
     if dot and group in _GROUPS and rest:
-        return f"{_GROUPS[group]}.{_unquoted(rest)}"
+        return f"{_GROUPS[group]}.{_QUOTED.sub(lambda part: _unquoted(part[0]), rest)}"
     if text in PLAIN_FIELDS:
         return text
     fields = ", ".join(("params.*", "metric.*", "tag.*", *PLAIN_FIELDS))
@@ -156,7 +161,7 @@ def _tokens(query: str) -> list[_Token]:
         kind = str(match.lastgroup)
         text = match[kind]
         if kind == "word" and text.lower() in _KEYWORDS:
-            kind, text = "keyword", text.lower()
+            kind = "keyword"
         tokens.append(_Token(kind, text, match.start(str(match.lastgroup))))
         position = match.end()
     return tokens
@@ -228,14 +233,14 @@ class _Parser:
             raise self._expected("a time in ISO 8601, such as 2026-01-31T12:00:00Z")
         self._at += 1
         text = _unquoted(token.text)
-        return Value(text, _number(text))
+        return Value(text, number_of(text))
 
     @property
     def _here(self) -> _Token:
         return self._tokens[self._at]
 
     def _take(self, text: str) -> bool:
-        taken = self._here.kind in ("symbol", "keyword") and self._here.text == text
+        taken = self._here.kind in ("symbol", "keyword") and self._here.word == text
         self._at += taken
         return taken
 
@@ -254,11 +259,3 @@ def _unquoted(text: str) -> str:
     if text[:1] in ("'", '"') and text[-1:] == text[:1] and len(text) > 1:
         return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
     return text
-
-
-def _number(text: str) -> int | float | None:
-    if not _NUMBER.fullmatch(text) or len(text) > 300:
-        return None
-    if text.lstrip("+-").isdigit() and abs(int(text)) < 2**63:
-        return int(text)
-    return float(text)

@@ -105,7 +105,10 @@ class _Compiler:
         where = _joined(" AND ", [Sql("1"), *map(self._condition, parts)])
         if "." in field:
             join = "runs r LEFT JOIN fields s ON s.run = r.id AND s.name = ?"
-            order = f"s.number IS NULL, s.number {direction}, s.text IS NULL, s.text {direction}"
+            # Numbers, then texts; a text that is a number is equal to it.
+            text = "CASE WHEN s.number IS NULL THEN s.text END"
+            none = "s.number IS NULL AND s.text IS NULL"
+            order = f"s.number IS NULL, s.number {direction}, {none}, {text} {direction}"
             return Sql(join, (self._name(field),)), where, f"{order}, {_NEWEST}"
         return Sql("runs r"), where, _column_order(field, direction)
 
@@ -171,7 +174,7 @@ def _on_columns(node: Comparison | Exists) -> Sql:
 def _column_test(node: Comparison, column: str) -> Sql:
     if node.operator == "~":
         test = _contains(f"r.{column}", node.value)
-        return Sql(f"ifnull({test.text}, 0)", test.values)
+        return Sql(f"ifnull({test.text} AND r.{column} != '', 0)", test.values)
     if node.field in MOMENTS:
         moment = instant(node.value.text)
         column = _MOMENT_COLUMNS[node.field]
@@ -184,10 +187,12 @@ def _column_test(node: Comparison, column: str) -> Sql:
 
 
 def _contains(text: str, value: Value) -> Sql:
-    needle = storable(value.text) or ""
-    # SQLite's own lower() knows ASCII only, and is much faster.
-    lower = "lower" if needle.isascii() else "fold"
-    return Sql(f"instr({lower}({text}), ?) > 0", (needle.casefold(),))
+    part = (storable(value.text) or "").casefold()
+    # SQLite's own lower() knows ASCII only, and is much faster than a call of Python's.
+    other = Sql(f"{text} GLOB '*[^ -~]*' AND instr(fold({text}), ?) > 0", (part,))
+    if not part.isascii():
+        return other
+    return Sql(f"(instr(lower({text}), ?) > 0 OR {other.text})", (part, part))
 
 
 def _column_order(field: str, direction: str) -> str:

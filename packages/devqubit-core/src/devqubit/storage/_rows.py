@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, cast
 
@@ -14,6 +15,7 @@ __all__ = [
     "RunRow",
     "instant",
     "now_text",
+    "number_of",
     "run_row",
     "storable",
     "summary_of",
@@ -29,6 +31,7 @@ _GROUPS: Final = (("params", "params"), ("metrics", "metric"), ("tags", "tag"))
 # SQLite's integers have 64 bits.
 _MAX_INTEGER: Final = 2**63 - 1
 _MAX_NUMBER_LENGTH: Final = 40
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 Field = tuple[int | float | None, str | None]
@@ -129,7 +132,7 @@ def _add_fields(prefix: str, values: dict[str, Any], found: dict[str, Field]) ->
 
 def _field(value: object) -> Field:
     if isinstance(value, str):
-        return _number(value), storable(value)
+        return number_of(value), storable(value)
     if isinstance(value, float):
         return (None if value != value else value), None
     if isinstance(value, bool):
@@ -139,16 +142,16 @@ def _field(value: object) -> Field:
     return None, None if value is None else json.dumps(value)
 
 
-def _number(text: str) -> float | int | None:
-    """The number that a text is, so that "4096" compares as 4096 does."""
-    # Nearly all texts are none, and an exception costs more than a look.
-    if not text or text[-1] not in "0123456789." or len(text) > _MAX_NUMBER_LENGTH or "_" in text:
+def number_of(text: str) -> int | float | None:
+    """The number that a text is, so that "4096" compares as 4096 does; None if it is none."""
+    # Nearly all texts are none, and a pattern costs more than a look.
+    if not text or text[-1] not in "0123456789." or len(text) > _MAX_NUMBER_LENGTH:
         return None
-    try:
-        number = float(text)
-    except ValueError:
+    if not _NUMBER.fullmatch(text):
         return None
-    return None if math.isnan(number) else number
+    if text.lstrip("+-").isdigit() and abs(int(text)) <= _MAX_INTEGER:
+        return int(text)
+    return float(text)
 
 
 def _as_float(value: int) -> float:

@@ -1,0 +1,55 @@
+"""The S3 server of the tests with a relay before it, which makes it fail on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from devqubit.plugin import Bucket
+from devqubit.storage._open import open_bucket
+from tests.servers.relay import Answer, Relay, Rule
+
+
+@pytest.fixture
+def relay(s3_endpoint: str) -> Iterator[Relay]:
+    """A relay before the S3 server, which passes everything on until it is told otherwise."""
+    with Relay(s3_endpoint) as relay:
+        yield relay
+
+
+@pytest.fixture
+def s3_url(relay: Relay, s3_bucket: str) -> str:
+    """A new, empty place on the S3 server, behind the relay."""
+    return f"s3://{s3_bucket}/x?endpoint_url={relay.endpoint}&region=us-east-1"
+
+
+@pytest.fixture
+def s3(s3_url: str) -> Iterator[Bucket]:
+    """The bucket at that place."""
+    bucket = open_bucket(s3_url)
+    yield bucket
+    bucket.close()
+
+
+@pytest.fixture
+def plain_s3(s3_endpoint: str) -> Any:
+    """boto3's own client of the S3 server, past the relay."""
+    import boto3
+
+    return boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
+
+
+@pytest.fixture
+def refuse(relay: Relay) -> Callable[..., None]:
+    """Lets the relay refuse requests in the words of the service.
+
+    Its arguments are a status, a code of the service, and those of a `Rule`.
+    """
+
+    def refuse(status: int, code: str, /, **rule: Any) -> None:
+        body = f"<Error><Code>{code}</Code><Message>No.</Message></Error>".encode()
+        relay.add(Rule(**rule), Answer(status, body))
+
+    return refuse

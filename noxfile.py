@@ -75,6 +75,13 @@ def demo_tests(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def reliability(session: nox.Session) -> None:
+    """Runs what takes minutes: many writers, and networks that lose and spoil."""
+    session.install(*CHECKOUT, *group("test"))
+    session.run("pytest", "tests/reliability", "-m", "reliability", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
 def compat(session: nox.Session) -> None:
     """Runs the tracking engine and Qiskit adapter of devqubit 0.1.12 on our registry."""
     session.install(*CHECKOUT, *group("compat"))

@@ -156,8 +156,8 @@ def start_child(function: Callable[..., str], *arguments: str) -> subprocess.Pop
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
 
 
-def finished(child: subprocess.Popen[str]) -> str:
+def finished(child: subprocess.Popen[str], timeout: float = 120) -> str:
     """What the function that a child called returned."""
-    out, _ = child.communicate(timeout=120)
+    out, _ = child.communicate(timeout=timeout)
     assert child.returncode == 0
     return out

@@ -7,10 +7,11 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from devqubit.errors import BackendError, BlobNotFoundError, ConflictError
+from devqubit.errors import BackendError, ConflictError
 from devqubit.plugin import ABSENT, Blob, Bucket, Version
 from devqubit.storage._open import open_bucket
 from tests.servers.relay import Alter, Answer, Relay, Request, Rule
@@ -178,12 +179,11 @@ def page(*keys: str, token: str = "", truncated: bool = True) -> Answer:
 )
 def test_list_that_does_not_end(relay: Relay, s3: Bucket, answers: list[Answer]) -> None:
     """A list that repeats itself, or breaks off, is an error, and neither endless nor whole."""
-    for turn, answer in enumerate(answers[:-1], 1):
-        relay.add(Rule(turns={turn}), answer)
+    for answer in answers[:-1]:
+        relay.add(Rule(turns={1}), answer)
     relay.add(Rule(), answers[-1])
     with pytest.raises(BackendError, match="how the list goes on"):
-        for _ in s3.list():
-            assert len(relay.requests) <= 3
+        list(s3.list())
 
 
 def test_list_with_empty_pages(relay: Relay, s3: Bucket) -> None:
@@ -195,10 +195,10 @@ def test_list_with_empty_pages(relay: Relay, s3: Bucket) -> None:
     assert [info.key for info in s3.list()] == ["a", "b"]
 
 
-def test_folders_of_consoles_are_no_keys(s3: Bucket, s3_bucket: str, plain_s3: object) -> None:
+def test_folders_of_consoles_are_no_keys(s3: Bucket, s3_bucket: str, plain_s3: Any) -> None:
     """Objects whose names end in a slash, which web consoles make, are not listed."""
     s3.write("folder/a", b"1")
-    plain_s3.put_object(Bucket=s3_bucket, Key="x/folder/")  # type: ignore[attr-defined]
+    plain_s3.put_object(Bucket=s3_bucket, Key="x/folder/")
     assert [info.key for info in s3.list()] == ["folder/a"]
 
 
@@ -215,16 +215,7 @@ def test_completed_without_an_etag(relay: Relay, s3: Bucket) -> None:
     assert s3.upload("k", io.BytesIO(data), len(data)) == expected
 
 
-def test_head_of_a_missing_blob_without_a_code(s3: Bucket, s3_url: str) -> None:
-    """A missing blob is asked about twice the first time, then once: the bucket is known."""
-    for _ in range(2):
-        with pytest.raises(BlobNotFoundError):
-            s3.stat("missing")
-
-
-def test_checksums_damaged_on_the_way(
-    relay: Relay, monkeypatch: pytest.MonkeyPatch, s3_url: str
-) -> None:
+def test_checksums_damaged_on_the_way(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that does not match the checksum that AWS sends with it is read again."""
     # What boto3 takes for AWS, and gets to by a proxy.
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.eu-west-3.amazonaws.com")

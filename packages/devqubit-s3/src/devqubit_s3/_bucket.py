@@ -136,8 +136,8 @@ class S3Bucket(Bucket):
             page = self._call("list_objects_v2", **asked)
             more, items = self._required(page, "IsTruncated"), page.get("Contents", [])
             token = page.get("NextContinuationToken")
-            stuck = token == asked.get("ContinuationToken") or (items and items[:1] == first)
-            if more and stuck:
+            again = token == asked.get("ContinuationToken") or (items and items[:1] == first)
+            if more and (not token or again):
                 raise BackendError(f"{self.location}: the server does not say how the list goes on")
             for item in items:
                 key = item["Key"][len(self._prefix) :]

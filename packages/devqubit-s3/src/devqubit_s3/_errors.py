@@ -130,8 +130,9 @@ def _error(error: Mapping[str, str], status: int, location: str, key: str) -> St
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or BackendError
     if kind is BucketNotFoundError:
         return kind(f"The bucket of {location} does not exist: create it, or check the name")
-    what = f"{location}: {key!r}: S3 answered {status} {code}: {error.get('Message', '')}"
-    return kind(what + _HINTS.get(code, ""))
+    what = f"{location}: {key!r}" if key else location
+    answer = f"S3 answered {status} {code}: {error.get('Message', '')}"
+    return kind(f"{what}: {answer}{_HINTS.get(code, '')}")
 
 
 _HINTS: Final = {

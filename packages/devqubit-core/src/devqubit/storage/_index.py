@@ -76,15 +76,24 @@ class Index:
         Raises:
             StorageError: Another process does not let go of the file.
         """
+        for _ in range(2):
+            with contextlib.suppress(IndexRebuiltError):
+                return self.change_once(work)
+        return self.change_once(work)
+
+    def change_once(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        """Like `change`, for what depends on what the index held before.
+
+        Raises:
+            IndexRebuiltError: The file was damaged; it is empty now.
+            StorageError: As `change`.
+        """
 
         def transaction(connection: sqlite3.Connection) -> R:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 return work(connection)
 
-        for _ in range(2):
-            with contextlib.suppress(IndexRebuiltError):
-                return self.read(transaction)
         return self.read(transaction)
 
     def close(self) -> None:

@@ -85,10 +85,17 @@ def list_groups(
 ) -> list[dict[str, Any]]:
     """Groups with their number of runs, the one with the newest run first."""
     where, values = _where({"project": project})
-    columns = "group_id, max(group_name), project, count(*), min(created_at), max(created_at)"
+    # Texts of times do not sort as the moments do that they name.
+    of_group = "FROM runs WHERE project = g.project AND group_id = g.group_id AND created ="
     rows = connection.execute(
-        f"SELECT {columns} FROM runs WHERE {where} AND group_id IS NOT NULL "
-        "GROUP BY project, group_id ORDER BY max(created) DESC, group_id, project LIMIT ? OFFSET ?",
+        "SELECT group_id, name, project, runs, "
+        f"ifnull((SELECT min(created_at) {of_group} g.first), ''), "
+        f"ifnull((SELECT max(created_at) {of_group} g.last), '') "
+        "FROM (SELECT group_id, max(group_name) AS name, project, count(*) AS runs, "
+        "min(nullif(created, -9e999)) AS first, max(nullif(created, -9e999)) AS last "
+        f"FROM runs WHERE {where} AND group_id IS NOT NULL GROUP BY project, group_id "
+        "ORDER BY last IS NULL, last DESC, group_id, project LIMIT ? OFFSET ?) AS g "
+        "ORDER BY last IS NULL, last DESC, group_id, project",
         (*values, limit, offset),
     )
     names = ("group_id", "group_name", "project", "run_count", "first_run", "last_run")

@@ -7,13 +7,14 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Final, NamedTuple
 
 from devqubit.errors import StorageError
 from devqubit.storage._bucket import Blob, BlobInfo, Bucket, Version
 from devqubit.storage._documents import Document, DocumentFolder, Problem
-from devqubit.storage._index import Index
+from devqubit.storage._index import Index, IndexRebuiltError
 from devqubit.storage._index_tables import (
     drop_keys,
     known_versions,
@@ -66,13 +67,20 @@ def refresh(bucket: Bucket, folder: DocumentFolder, index: Index) -> RefreshResu
     Raises:
         StorageError: The bucket cannot be read; the index is as it was.
     """
+    for _ in range(2):
+        with suppress(IndexRebuiltError):
+            return _refresh(bucket, folder, index)
+    return _refresh(bucket, folder, index)
+
+
+def _refresh(bucket: Bucket, folder: DocumentFolder, index: Index) -> RefreshResult:
     began = time.monotonic()
     known = index.change(known_versions)
     listed = {info.key: info for info in _list(bucket, folder.prefix, list(known))}
     stale = _stale(folder, known, listed)
     with _Fetched(folder.fetch(listed[key] for key in stale), listed) as fetched:
         update = _Update(folder, known, listed, fetched)
-        index.change(update.apply)
+        index.change_once(update.apply)
     return RefreshResult(
         listed=len(listed),
         added=update.added,

@@ -50,7 +50,7 @@ class RunIndex:
         try:
             return self._index.read(question)
         except IndexRebuiltError:
-            self._refresh_if_stale()
+            self.refresh()
             return self._index.read(question)
 
     def refresh(self) -> RefreshResult:

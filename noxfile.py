@@ -41,12 +41,12 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Runs the tests, two at a time, and shows what they cover."""
+    """Runs the tests, four at a time, and shows what they cover."""
     session.install(*CHECKOUT, *group("test"))
     data = Path(session.create_tmp()) / "coverage"
     env = {"COVERAGE_FILE": str(data)}
     session.run("coverage", "erase", env=env)
-    session.run("coverage", "run", "-m", "pytest", "-n", "2", *session.posargs, env=env)
+    session.run("coverage", "run", "-m", "pytest", "-n", "4", *session.posargs, env=env)
     session.run("coverage", "combine", "--quiet", env=env)
     session.run("coverage", "report", "--skip-covered", env=env)
 

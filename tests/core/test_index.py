@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -286,6 +287,23 @@ def test_one_thread_refreshes_for_all(gcs_server: GCSServer, gs_url: str) -> Non
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(ask, range(8))) == [0] * 8
         assert requests.taken()["lists"] == 1
+
+
+def test_forgotten_registry(url: str) -> None:
+    """A registry that nobody closed closes its index when it goes, and nothing warns."""
+    registry = create_registry(url)
+    assert names(registry) == ["a", "b", "c"]
+    path = index_path(registry.location)
+    assert path in open_files()
+    del registry
+    gc.collect()
+    assert path not in open_files()
+
+
+def open_files() -> set[str]:
+    """What this process has open."""
+    folder = Path("/proc/self/fd")
+    return {os.readlink(link) for link in folder.iterdir() if link.is_symlink()}
 
 
 def test_never_by_itself(gcs_server: GCSServer, gcs_bucket: str, gs_url: str) -> None:

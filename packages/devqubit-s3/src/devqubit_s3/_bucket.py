@@ -299,16 +299,19 @@ class S3Bucket(Bucket):
         self, key: str, upload_id: str, fileobj: BinaryIO, size: int
     ) -> Sequence[dict[str, Any]]:
         part_size = max(_PART_SIZE, -(-size // _MAX_PARTS))
-        failed: list[StorageError] = []
+        failed: list[BaseException] = []
 
         def parts() -> Iterator[tuple[int, bytes]]:
             for number, start in enumerate(range(0, size, part_size), 1):
                 if failed:
                     return
                 wanted = min(part_size, size - start)
-                data = fileobj.read(wanted)
-                if len(data) != wanted:
-                    failed.append(StorageError(f"{key!r}: the file has fewer than {size} bytes"))
+                try:
+                    data = fileobj.read(wanted)
+                    if len(data) != wanted:
+                        raise StorageError(f"{key!r}: the file has fewer than {size} bytes")
+                except BaseException as exc:
+                    failed.append(exc)
                     return
                 yield number, data
 

@@ -12,6 +12,7 @@ import logging
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -50,8 +51,8 @@ class Index:
         self._path = index_path(location) if persistent else MEMORY
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._release: Callable[[], object]
         self._pid = os.getpid()
-        self._inherited: list[sqlite3.Connection | None] = []
         self._discarded = False
 
     def read(self, work: Callable[[sqlite3.Connection], R]) -> R:
@@ -99,17 +100,16 @@ class Index:
     def close(self) -> None:
         """Closes the file; the next use opens it again."""
         with self._lock:
-            if self._connection is not None and self._pid == os.getpid():
-                self._connection.close()
+            if self._connection is not None:
                 self._connection = None
+                self._release()
 
     def _connected(self) -> sqlite3.Connection:
         if self._pid != os.getpid():
-            # SQLite must not be used after a fork, not even to close it.
-            self._inherited.append(self._connection)
-            self._connection, self._pid = None, os.getpid()
+            self.close()
         if self._connection is None:
-            self._connection = self._open()
+            self._connection, self._pid = self._open(), os.getpid()
+            self._release = weakref.finalize(self, _release, self._connection, self._pid)
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
@@ -184,6 +184,17 @@ def index_path(location: str) -> str:
     """Where the index of a registry is: its name is a hash of the registry's URL."""
     name = hashlib.sha256(location.encode()).hexdigest()[:32]
     return os.path.join(cache_dir(), "registries", f"{name}.sqlite")
+
+
+_inherited: Final[list[sqlite3.Connection]] = []
+
+
+def _release(connection: sqlite3.Connection, pid: int) -> None:
+    """Closes a connection; after a fork it is kept, as SQLite must not even close it there."""
+    if pid == os.getpid():
+        connection.close()
+    else:
+        _inherited.append(connection)
 
 
 def _fold(value: object) -> str | None:

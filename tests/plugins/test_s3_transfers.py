@@ -23,9 +23,10 @@ class Pipe(io.BytesIO):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        self.sizes: list[int | None] = []
+        self.sizes: list[int] = []
 
     def read(self, size: int | None = -1) -> bytes:
+        assert size is not None
         self.sizes.append(size)
         return super().read(size)
 

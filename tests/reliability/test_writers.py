@@ -77,10 +77,6 @@ def lossy_url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield f"{scheme}://{bucket}/x?endpoint_url={relay.endpoint}&{rest}"
 
 
-@pytest.mark.xfail(
-    reason="a lost write that another client has built upon by then is not known again, and "
-    "is done a second time: about one in ten of those lost, under constant contention"
-)
 def test_lost_acknowledgements_lose_nothing(lossy_url: str) -> None:
     """With a tenth of the acknowledgements lost, 400 updates of 4 clients count 400.
 

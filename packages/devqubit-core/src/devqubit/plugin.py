@@ -34,6 +34,7 @@ from devqubit.storage._bucket import (
 )
 from devqubit.storage._conditional import (
     WRITE_ID,
+    ConditionalRequests,
     State,
     conditional_delete,
     conditional_write,
@@ -52,6 +53,7 @@ __all__ = [
     "BlobInfo",
     "Bucket",
     "Capabilities",
+    "ConditionalRequests",
     "OpenRequest",
     "Option",
     "Parameter",

@@ -32,12 +32,11 @@ from devqubit.plugin import (
     Blob,
     BlobInfo,
     Bucket,
+    ConditionalRequests,
     OpenRequest,
     Retry,
     State,
     Version,
-    conditional_delete,
-    conditional_write,
     each,
 )
 from devqubit_gcs._client import Connector, KeptBatch, custom_endpoint
@@ -79,6 +78,7 @@ class GCSBucket(Bucket):
         self.max_concurrency = int(options.get("max_concurrency", self.max_concurrency))
         self._prefix = request.key_prefix
         self._retry = Retry.of(options)
+        self._conditional = ConditionalRequests(self._retry)
         wait = self._retry.attempt_timeout
         # The SDK's own retries are off: one deadline holds for all attempts together.
         self._once: dict[str, Any] = {"timeout": (min(wait, 10), wait), "retry": None}
@@ -102,11 +102,11 @@ class GCSBucket(Bucket):
         if if_version is None:
             return self._call(key, lambda: self._put(key, data))
 
-        def send(write_id: str) -> Version:
+        def send(write_ids: str) -> Version:
             condition = {"if_generation_match": _generation(if_version)}
-            return self._ask(key, lambda: self._put(key, data, {WRITE_ID: write_id}, condition))
+            return self._ask(key, lambda: self._put(key, data, {WRITE_ID: write_ids}, condition))
 
-        return conditional_write(self._retry, key, if_version, send, lambda: self._state(key))
+        return self._conditional.write(key, if_version, send, lambda: self._state(key))
 
     def stat(self, key: str) -> BlobInfo:
         found = self._call(key, lambda: self._loaded(key))
@@ -119,7 +119,7 @@ class GCSBucket(Bucket):
                 key, lambda: self._blob(key).delete(if_generation_match=expected, **self._once)
             )
 
-        return conditional_delete(self._retry, key, if_version, send, lambda: self._state(key))
+        return self._conditional.delete(key, if_version, send, lambda: self._state(key))
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[BlobInfo]:
         token = None
@@ -253,6 +253,8 @@ class GCSBucket(Bucket):
             blob = self._blob(key)
             data = blob.download_as_bytes(**asked)
             if blob.generation is not None:
+                write_ids = self._connector.get().answered.headers.get(f"x-goog-meta-{WRITE_ID}")
+                self._conditional.seen(key, _version(blob), write_ids)
                 return Blob(data, _version(blob)), blob.crc32c
             # Some emulators do not say which generation they sent. One that is older than
             # the bytes is safe: what is written for it conflicts, and is done again.

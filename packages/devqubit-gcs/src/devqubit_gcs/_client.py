@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.request import getproxies
 
@@ -33,6 +34,16 @@ _CHOSEN_CREDENTIALS: Final = (
 _CERTIFICATES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
+class Answered(threading.local):
+    """What a thread was answered last."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    def note(self, response: Response, *_: Any, **__: Any) -> None:
+        """Takes note of an answer, as a hook of the session."""
+        self.headers = response.headers
+
+
 @dataclass(frozen=True)
 class Connection:
     """What one process talks to the service with.
@@ -41,11 +52,14 @@ class Connection:
         bucket: The SDK's bucket, of a client of its own.
         session: The HTTP session of that client.
         pid: The process.
+        answered: The headers of the last answer that this thread got; the SDK keeps no
+            metadata of what it downloads.
     """
 
     bucket: Any
     session: AuthorizedSession
     pid: int
+    answered: Answered
 
 
 class Connector:
@@ -107,7 +121,8 @@ def _connect(request: OpenRequest, connections: int) -> Connection:
     adapter = HTTPAdapter(pool_maxsize=connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
-    session.hooks["response"].append(_read_refusal)
+    answered = Answered()
+    session.hooks["response"] += [_read_refusal, answered.note]
     # Looking for proxies and certificates at every request takes a fifth of its time.
     session.trust_env = bool(getproxies().keys() - {"no"})
     session.verify = next(filter(None, map(os.environ.get, _CERTIFICATES)), True)
@@ -124,7 +139,7 @@ def _connect(request: OpenRequest, connections: int) -> Connection:
     # objects do: https://github.com/googleapis/google-cloud-python/issues/17650
     client._bucket_metadata_cache = None
     bucket = client.bucket(request.bucket, user_project=options.get("user_project"))
-    return Connection(bucket, session, os.getpid())
+    return Connection(bucket, session, os.getpid(), answered)
 
 
 def _read_refusal(response: Response, *_: Any, **__: Any) -> None:

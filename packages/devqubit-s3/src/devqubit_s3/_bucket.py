@@ -26,12 +26,11 @@ from devqubit.plugin import (
     Blob,
     BlobInfo,
     Bucket,
+    ConditionalRequests,
     OpenRequest,
     Retry,
     State,
     Version,
-    conditional_delete,
-    conditional_write,
     each,
 )
 from devqubit_s3._client import custom_endpoint, make_client
@@ -59,6 +58,7 @@ class S3Bucket(Bucket):
         self.max_concurrency = int(options.get("max_concurrency", self.max_concurrency))
         self._request = request
         self._retry = Retry.of(options)
+        self._conditional = ConditionalRequests(self._retry)
         self._prefix = request.key_prefix
         payer = {"RequestPayer": "requester"} if options.get("requester_pays") else {}
         self._target: dict[str, Any] = {"Bucket": request.bucket, **payer}
@@ -85,6 +85,7 @@ class S3Bucket(Bucket):
             with translated(self.location, key):
                 answer = self._s3().get_object(**self._object(key), **ranged)
                 version = self._version(answer)
+                self._conditional.seen(key, version, _write_ids(answer))
                 if whole or "ContentRange" in answer:
                     return Blob(answer["Body"].read(), version)
                 return Blob(_part(answer, start, length), version)
@@ -100,11 +101,11 @@ class S3Bucket(Bucket):
         if if_version is None:
             return self._version(self._call("put_object", key, Body=data, **self._stored))
 
-        def send(write_id: str) -> Version:
-            arguments = {"Body": data, "Metadata": {WRITE_ID: write_id}, **self._stored}
+        def send(write_ids: str) -> Version:
+            arguments = {"Body": data, "Metadata": {WRITE_ID: write_ids}, **self._stored}
             return self._version(self._send_if("put_object", key, if_version, arguments))
 
-        return conditional_write(self._retry, key, if_version, send, lambda: self._state(key))
+        return self._conditional.write(key, if_version, send, lambda: self._state(key))
 
     def stat(self, key: str) -> BlobInfo:
         return self._head(key)[0]
@@ -125,7 +126,7 @@ class S3Bucket(Bucket):
         def send() -> None:
             self._send_if("delete_object", key, if_version, {})
 
-        return conditional_delete(self._retry, key, if_version, send, lambda: self._state(key))
+        return self._conditional.delete(key, if_version, send, lambda: self._state(key))
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[BlobInfo]:
         asked = {"Prefix": self._prefix + prefix}
@@ -199,7 +200,7 @@ class S3Bucket(Bucket):
 
         return self._retry.call(attempt)
 
-    def _head(self, key: str) -> tuple[BlobInfo, dict[str, str]]:
+    def _head(self, key: str) -> tuple[BlobInfo, str | None]:
         try:
             answer = self._call("head_object", key)
         except (AccessDeniedError, BackendError, BlobNotFoundError) as exc:
@@ -207,10 +208,9 @@ class S3Bucket(Bucket):
                 self._explain(key)
             raise
         self._bucket_seen = True
-        metadata = {name.lower(): value for name, value in answer["Metadata"].items()}
         version = self._version(answer)
         info = BlobInfo(key, answer["ContentLength"], version, answer["LastModified"])
-        return info, metadata
+        return info, _write_ids(answer)
 
     def _required(self, answer: Mapping[str, Any], field: str) -> Any:
         """What every S3 server says, but no web page that stands in its place."""
@@ -226,7 +226,7 @@ class S3Bucket(Bucket):
         return Version(self._required(answer, "ETag").strip('"'))
 
     def _explain(self, key: str) -> None:
-        """Raises what a failed HEAD meant: it has no body, and a GET's error has one."""
+        """Raises what a failed HEAD meant: it has no body, as that of a GET has."""
         try:
             self._call("get_object", key, Range="bytes=0-0")
         except BlobNotFoundError:
@@ -236,10 +236,10 @@ class S3Bucket(Bucket):
 
     def _state(self, key: str) -> State:
         try:
-            info, metadata = self._head(key)
+            info, write_ids = self._head(key)
         except BlobNotFoundError:
             return ABSENT, None
-        return info.version, metadata.get(WRITE_ID)
+        return info.version, write_ids
 
     def _send_if(
         self, operation: str, key: str, expected: Version | Absent, arguments: dict[str, Any]
@@ -332,6 +332,12 @@ class S3Bucket(Bucket):
         if failed:
             raise failed[0]
         return done
+
+
+def _write_ids(answer: Mapping[str, Any]) -> str | None:
+    """The `WRITE_ID` of an answer: some servers change the case of names."""
+    metadata = answer.get("Metadata", {})
+    return next((metadata[name] for name in metadata if name.lower() == WRITE_ID), None)
 
 
 def _part(answer: Any, start: int, length: int | None) -> bytes:

@@ -1,8 +1,10 @@
-"""The S3 server of the tests with a relay before it, which makes it fail on demand."""
+"""Installed distributions, and the S3 server with a relay before it, which makes it fail."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +55,32 @@ def refuse(relay: Relay) -> Callable[..., None]:
         relay.add(Rule(**rule), Answer(status, body))
 
     return refuse
+
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Installs a distribution: its metadata, and its module if it has one."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    before = set(sys.modules)
+
+    def install(
+        name: str, code: str | None, *, scheme: str = "toy", version: str = "1.5", value: str = ""
+    ) -> None:
+        module = name.replace("-", "_")
+        info = site / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(
+            f"[devqubit.storage_backends]\n{scheme} = {value or module}\n"
+        )
+        if code is not None:
+            (site / f"{module}.py").write_text(code)
+
+    yield install
+    for module in set(sys.modules) - before:
+        del sys.modules[module]

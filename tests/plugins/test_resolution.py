@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +28,7 @@ from devqubit.plugin import (
 from devqubit.storage import create_store
 from devqubit.storage._file import FileBucket
 from devqubit.storage._plugins import Plugins
+from tests.plugins.conftest import Install
 
 WORKING = """
 from devqubit.plugin import StorageBackend, hookimpl
@@ -37,33 +37,6 @@ from devqubit.plugin import StorageBackend, hookimpl
 def devqubit_storage_backend():
     return StorageBackend(api_version={version}, schemes={schemes!r}, open=print, summary="toy")
 """
-Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Installs a distribution: its metadata, and its module if it has one."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-    before = set(sys.modules)
-
-    def install(
-        name: str, code: str | None, *, scheme: str = "toy", version: str = "1.5", value: str = ""
-    ) -> None:
-        module = name.replace("-", "_")
-        info = site / f"{module}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(
-            f"[devqubit.storage_backends]\n{scheme} = {value or module}\n"
-        )
-        if code is not None:
-            (site / f"{module}.py").write_text(code)
-
-    yield install
-    for module in set(sys.modules) - before:
-        del sys.modules[module]
 
 
 def working(*schemes: str, version: int = 1) -> str:

@@ -26,6 +26,7 @@ def devqubit_storage_backend() -> StorageBackend:
         summary="Google Cloud Storage",
         example="gs://my-bucket/devqubit",
         parameters=_PARAMETERS,
+        sdk=("google.cloud.storage",),
     )
 
 

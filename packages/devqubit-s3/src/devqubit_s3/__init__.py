@@ -26,6 +26,7 @@ def devqubit_storage_backend() -> StorageBackend:
         summary="Amazon S3 and compatible servers (MinIO, Ceph, LocalStack)",
         example="s3://my-bucket/devqubit",
         parameters=_PARAMETERS,
+        sdk=("boto3",),
     )
 
 

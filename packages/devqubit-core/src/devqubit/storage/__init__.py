@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from devqubit.storage._open import create_registry, create_store
 
 if TYPE_CHECKING:
+    from devqubit.storage._available import available_backends
+    from devqubit.storage._backend import BackendInfo
     from devqubit.storage._documents import Problem
     from devqubit.storage._objects import ObjectStore
     from devqubit.storage._records import ArtifactRef, BaselineInfo, RunRecord, RunSummary
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArtifactRef",
+    "BackendInfo",
     "BaselineInfo",
     "ObjectStore",
     "Problem",
@@ -29,6 +32,7 @@ __all__ = [
     "Registry",
     "RunRecord",
     "RunSummary",
+    "available_backends",
     "create_registry",
     "create_store",
 ]
@@ -36,6 +40,7 @@ __all__ = [
 # A script that only stores artifacts does not wait for the registry to be imported.
 _MODULES = {
     "ArtifactRef": "_records",
+    "BackendInfo": "_backend",
     "BaselineInfo": "_records",
     "ObjectStore": "_objects",
     "Problem": "_documents",
@@ -43,6 +48,7 @@ _MODULES = {
     "Registry": "_registry",
     "RunRecord": "_records",
     "RunSummary": "_records",
+    "available_backends": "_available",
 }
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from devqubit.storage._bucket import Bucket
 from devqubit.storage._url import canonical_url
 
-__all__ = ["API_VERSION", "OpenRequest", "Option", "Parameter", "StorageBackend"]
+__all__ = [
+    "API_VERSION",
+    "BackendInfo",
+    "BackendStatus",
+    "OpenRequest",
+    "Option",
+    "Parameter",
+    "StorageBackend",
+]
 
 API_VERSION: Final = 1
 """The version of the plugin interface that this core speaks."""
@@ -87,6 +95,7 @@ class StorageBackend:
         parameters: The URL parameters it takes; any other is refused before `open`.
         bucket_required: The URL must name a bucket.
         example: A URL as a user would write it, for error messages.
+        sdk: Modules that `open` imports, so that they can be tried without opening.
     """
 
     api_version: int
@@ -96,3 +105,35 @@ class StorageBackend:
     parameters: tuple[Parameter, ...] = ()
     bucket_required: bool = True
     example: str = ""
+    sdk: tuple[str, ...] = ()
+
+
+BackendStatus = Literal["ready", "not loaded", "broken", "disabled", "in conflict"]
+"""What became of a backend: see `BackendInfo`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendInfo:
+    """Something that says it serves a scheme.
+
+    Attributes:
+        scheme: The scheme, as it comes before `://`.
+        distribution: The installed distribution that brings it; empty for a plugin that
+            was registered in this process.
+        version: The distribution's version.
+        where: `built in`, `registered`, or the module that its entry point names.
+        status: `ready`; `not loaded`, as nobody asked for it yet; `broken`; `disabled`,
+            as something comes before it; `in conflict` with another distribution.
+        reason: Why it is broken, disabled or in conflict, and what to do.
+        summary: What it is, in a line; empty if it is not ready.
+        parameters: The URL parameters that it takes; empty if it is not ready.
+    """
+
+    scheme: str
+    distribution: str
+    version: str
+    where: str
+    status: BackendStatus = "not loaded"
+    reason: str = ""
+    summary: str = ""
+    parameters: tuple[Parameter, ...] = ()

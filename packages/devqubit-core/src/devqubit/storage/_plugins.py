@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import pluggy
 
+from devqubit import __version__
 from devqubit.errors import (
     PluginLoadError,
     PluginVersionError,
     SchemeConflictError,
     UnknownSchemeError,
 )
-from devqubit.storage._backend import API_VERSION, StorageBackend
+from devqubit.storage._backend import API_VERSION, BackendInfo, BackendStatus, StorageBackend
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -123,6 +124,26 @@ class Plugins:
                 self._resolved[scheme] = self._find(scheme)
             return self._resolved[scheme]
 
+    def claims(self) -> list[BackendInfo]:
+        """All that say they serve a scheme, by scheme, without importing any of them."""
+        with self._lock:
+            found = [
+                BackendInfo(
+                    scheme=s, distribution="devqubit-core", version=__version__, where="built in"
+                )
+                for s in BUILT_IN
+            ]
+            found += [
+                BackendInfo(scheme=s, distribution="", version="", where="registered")
+                for s in self._registered
+            ]
+            found += [self._claim(point) for point in self._installed()]
+        return sorted(found, key=lambda claim: (claim.scheme, claim.distribution))
+
+    def is_known(self, scheme: str) -> bool:
+        """Whether resolving the scheme imports nothing that is not ours or here already."""
+        return scheme in BUILT_IN or scheme in self._resolved
+
     def rescan(self) -> None:
         """Forgets which distributions are installed; the next new scheme looks again."""
         with self._lock:
@@ -134,15 +155,46 @@ class Plugins:
 
             module = BUILT_IN[scheme]
             return self._load(lambda: importlib.import_module(module), "devqubit-core", scheme)
-        installed = self._installed()
-        disabled = _disabled()
-        named = [point for point in installed if point.name == scheme]
-        usable = [point for point in named if _canonical(_dist_name(point)) not in disabled]
+        usable = self._usable(scheme)
         if len(usable) == 1:
             return self._load(usable[0].load, _origin(usable[0]), scheme)
         if usable:
             raise _conflict(scheme, usable)
+        installed = self._installed()
+        named = [point for point in installed if point.name == scheme]
         raise _unknown(scheme, named, {*BUILT_IN, *self._registered, *(p.name for p in installed)})
+
+    def _claim(self, point: EntryPoint) -> BackendInfo:
+        status, reason = self._standing(point)
+        return BackendInfo(
+            scheme=point.name,
+            distribution=_dist_name(point),
+            version=point.dist.version if point.dist else "",
+            where=point.value,
+            status=status,
+            reason=reason,
+        )
+
+    def _standing(self, point: EntryPoint) -> tuple[BackendStatus, str]:
+        """How an entry point stands beside the others, and why."""
+        if point.name in BUILT_IN:
+            return "disabled", f"{point.name}:// is reserved"
+        if _canonical(_dist_name(point)) in _disabled():
+            return "disabled", "DEVQUBIT_DISABLED_PLUGINS leaves it out"
+        if point.name in self._registered:
+            return "disabled", "a plugin registered in this process comes before it"
+        rivals = self._usable(point.name)
+        if len(rivals) > 1:
+            return "in conflict", str(_conflict(point.name, rivals))
+        return "not loaded", ""
+
+    def _usable(self, scheme: str) -> list[EntryPoint]:
+        disabled = _disabled()
+        return [
+            point
+            for point in self._installed()
+            if point.name == scheme and _canonical(_dist_name(point)) not in disabled
+        ]
 
     def _installed(self) -> tuple[EntryPoint, ...]:
         if self._entry_points is None:

@@ -1,0 +1,56 @@
+"""The `devqubit` command: each subcommand is in a module of its own, imported when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from devqubit import __version__
+from devqubit.errors import DevQubitError, InvalidArgumentError, UnknownSchemeError
+
+__all__ = ["main"]
+
+USAGE: Final = 2
+BACKEND_FAILURE: Final = 3
+INTERRUPTED: Final = 130  # as shells have it: 128 and the number of the signal
+
+_MISTYPED: Final = (InvalidArgumentError, UnknownSchemeError)
+_COMMANDS: Final = {"backends": "_backends"}
+
+
+class _Group(click.Group):
+    """Finds the subcommands, and makes one line of each error of ours."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"{__name__}.{_COMMANDS[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+        except DevQubitError as exc:
+            if ctx.params["debug"]:
+                raise
+            click.echo(f"Error: {exc}", err=True)
+            ctx.exit(USAGE if isinstance(exc, _MISTYPED) else BACKEND_FAILURE)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="devqubit-core")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Artifacts and run records of quantum experiments, at a URL.
+
+    Exit codes: 0 done, 1 a problem was found, 2 usage, 3 the backend failed.
+    """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -108,3 +109,48 @@ def bench(session: nox.Session) -> None:
         "bench.json",
         *session.posargs,
     )
+
+
+@nox.session(python=PYTHONS[0])
+def packaging(session: nox.Session) -> None:
+    """Builds every distribution and tries the wheels in clean environments."""
+    session.install(*group("packaging"))
+    # Nothing of the checkout is installed, so the servers that other tests need are not loaded.
+    session.run("pytest", "tests/packaging", "--confcutdir=tests/packaging", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("plugin", ["s3", "gcs"])
+def skew(session: nox.Session, plugin: str) -> None:
+    """Runs a plugin's tests on the oldest core that it says it works with."""
+    session.install(*group("packaging"))
+    folder = Path(session.create_tmp()) / "wheels"
+    oldest = ("python", "-m", "tests.packaging.oldest_core", f"devqubit-{plugin}", str(folder))
+    version = str(session.run(*oldest, silent=True, stderr=None)).strip()
+    wheels = [str(wheel) for wheel in folder.iterdir()]
+    # The tests' Cloud Storage server computes checksums, for the tests of s3 as well.
+    session.install(*wheels, "google-crc32c", *group("test"))
+    # A reused environment may have other wheels of the same versions.
+    session.install("--force-reinstall", "--no-deps", *wheels)
+    check = f"import devqubit; assert devqubit.__version__ == {version!r}, devqubit"
+    session.run("python", "-c", check)
+    tests = [ROOT / f"tests/conformance/test_{plugin}.py"]
+    tests += sorted(ROOT.glob(f"tests/plugins/test_{plugin}_*.py"))
+    session.run("pytest", "-n", "4", *map(str, tests), *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def azure(session: nox.Session) -> None:
+    """Checks and tests the example of a third party's backend, on Azure's emulator."""
+    if shutil.which("npm") is None:
+        session.skip("it needs Azurite, and so Node.js 20 or later with npm: https://nodejs.org")
+    example = Path("examples/devqubit-azure")
+    own = nox.project.load_toml(ROOT / example / "pyproject.toml")
+    needed = nox.project.dependency_groups(own, "test", "typing")
+    session.install("-e", "packages/devqubit-core", "-e", f"{example}[identity]", *needed)
+    node = Path(session.create_tmp()) / "azurite"
+    session.run("npm", "install", "--silent", "--prefix", str(node), "azurite@^3.35", external=True)
+    program = shutil.which("azurite-blob", path=str(node / "node_modules" / ".bin"))
+    session.run("mypy", str(example))
+    arguments = ("-n", "2", str(example / "tests"), *session.posargs)
+    session.run("pytest", *arguments, env={"AZURITE": program})

@@ -9,6 +9,7 @@ import pytest
 from devqubit.testing import (
     BucketConformance,
     ObjectStoreConformance,
+    PluginConformance,
     RaceConformance,
     RegistryConformance,
     SharedRegistryConformance,
@@ -40,3 +41,7 @@ class TestRegistry(_File, RegistryConformance):
 
 class TestSharedRegistry(_File, SharedRegistryConformance):
     pass
+
+
+class TestPlugin(PluginConformance):
+    scheme = "file"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from devqubit.testing import (
     BucketConformance,
     ObjectStoreConformance,
+    PluginConformance,
     RaceConformance,
     RegistryConformance,
     SharedRegistryConformance,
@@ -20,7 +23,12 @@ class _S3:
 
 
 class TestBucket(_S3, BucketConformance):
-    pass
+    @pytest.fixture
+    def secrets(self, monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
+        secret, token = "secret-key-of-the-lab", "session-token-of-the-lab"
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+        monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+        return secret, token
 
 
 class TestRaces(_S3, RaceConformance):
@@ -37,3 +45,8 @@ class TestRegistry(_S3, RegistryConformance):
 
 class TestSharedRegistry(_S3, SharedRegistryConformance):
     pass
+
+
+class TestPlugin(PluginConformance):
+    scheme = "s3"
+    sdk_modules = ("botocore", "urllib3")

@@ -1,26 +1,56 @@
 """The conformance kit: what every backend must do, as test classes to subclass.
 
 ```python
-from devqubit.testing import BucketConformance
+import pytest
+from devqubit.testing import BucketConformance, PluginConformance
 
-class TestMyBucket(BucketConformance):
+class TestBucket(BucketConformance):
     @pytest.fixture
     def url(self):
         return "memory://a-new-place"
+
+class TestPlugin(PluginConformance):
+    scheme = "memory"
 ```
 
-It needs pytest: `pip install 'devqubit-core[testing]'`.
+Each class but `PluginConformance` needs the fixture `url`, and nothing else. What a bucket
+declares not to be capable of (`devqubit.plugin.Capabilities`) is skipped, and the reason names
+it. It needs pytest: `pip install 'devqubit-core[testing]'`.
 """
 
-from devqubit.testing._bucket import BucketConformance
-from devqubit.testing._objects import ObjectStoreConformance
-from devqubit.testing._races import RaceConformance
-from devqubit.testing._registry import RegistryConformance
-from devqubit.testing._shared_registry import SharedRegistryConformance
+import pytest
+
+# Before they are imported, so that a failed assertion shows what it compared.
+pytest.register_assert_rewrite(
+    *(
+        f"{__name__}.{module}"
+        for module in (
+            "_blobs",
+            "_bucket",
+            "_failures",
+            "_listing",
+            "_objects",
+            "_plugin",
+            "_races",
+            "_registry",
+            "_registry_files",
+            "_shared_registry",
+            "_streams",
+        )
+    )
+)
+
+from devqubit.testing._bucket import BucketConformance  # noqa: E402
+from devqubit.testing._objects import ObjectStoreConformance  # noqa: E402
+from devqubit.testing._plugin import PluginConformance  # noqa: E402
+from devqubit.testing._races import RaceConformance  # noqa: E402
+from devqubit.testing._registry import RegistryConformance  # noqa: E402
+from devqubit.testing._shared_registry import SharedRegistryConformance  # noqa: E402
 
 __all__ = [
     "BucketConformance",
     "ObjectStoreConformance",
+    "PluginConformance",
     "RaceConformance",
     "RegistryConformance",
     "SharedRegistryConformance",

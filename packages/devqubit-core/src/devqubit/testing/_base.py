@@ -1,7 +1,8 @@
-"""What the conformance classes share: a URL of an empty place, and it opened."""
+"""What the conformance classes share: a URL of an empty place, it opened, and nothing else."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,10 +10,20 @@ import pytest
 from devqubit.plugin import Bucket
 from devqubit.storage._open import open_bucket
 
-__all__ = ["Conformance", "require"]
+__all__ = ["Conformance", "Isolated", "isolate", "require"]
 
 
-class Conformance:
+class Isolated:
+    """Tests that the developer's own devqubit neither changes nor is changed by."""
+
+    @pytest.fixture(autouse=True)
+    def _isolated(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        isolate(monkeypatch, tmp_path_factory)
+
+
+class Conformance(Isolated):
     """A subclass gives the fixture `url`: a place where nothing is, new for each test."""
 
     @pytest.fixture
@@ -26,6 +37,20 @@ class Conformance:
         bucket = open_bucket(url)
         yield bucket
         bucket.close()
+
+
+def isolate(monkeypatch: pytest.MonkeyPatch, folders: pytest.TempPathFactory) -> None:
+    """Takes the variables of devqubit out of the environment; workspace and cache are new.
+
+    Args:
+        monkeypatch: Puts them back.
+        folders: Where the new ones are made.
+    """
+    for name in [name for name in os.environ if name.startswith("DEVQUBIT_")]:
+        monkeypatch.delenv(name)
+    folder = folders.mktemp("devqubit")
+    monkeypatch.setenv("DEVQUBIT_HOME", str(folder / "home"))
+    monkeypatch.setenv("DEVQUBIT_CACHE_DIR", str(folder / "cache"))
 
 
 def require(bucket: Bucket, capability: str) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,11 +15,14 @@ from devqubit.errors import ConflictError
 from devqubit.plugin import ABSENT, Bucket
 from devqubit.storage._open import open_bucket
 from devqubit.testing._base import Conformance, require
+from devqubit.testing._children import finished, in_processes, start_child
 
 __all__ = ["PROCESSES", "RaceConformance", "finished", "start_child"]
 
 THREADS = 16
 PROCESSES = 4
+ATTEMPTS = 1_000
+"""How often a writer may be second; far more than happens where writers are that few."""
 
 
 class RaceConformance(Conformance):
@@ -47,8 +47,8 @@ class RaceConformance(Conformance):
         require(bucket, "conditional_create")
         require(bucket, "persistent")
         start = str(time.time() + 2)
-        children = [start_child(create_at, url, start, str(n)) for n in range(PROCESSES)]
-        winners = [out for out in map(finished, children) if out]
+        calls = [(url, start, str(number)) for number in range(PROCESSES)]
+        winners = [number for number in in_processes(create_at, calls) if number]
         assert len(winners) == 1
         assert bucket.read("contended").data == winners[0].encode()
 
@@ -65,9 +65,26 @@ class RaceConformance(Conformance):
         require(bucket, "conditional_replace")
         require(bucket, "persistent")
         bucket.write("counter", b"0")
-        for child in [start_child(count_in_child, url, "10") for _ in range(PROCESSES)]:
-            finished(child)
+        in_processes(count_in_child, [(url, "10")] * PROCESSES)
         assert bucket.read("counter").data == b"40"
+
+    def test_threads_do_not_meet(self, bucket: Bucket) -> None:
+        """16 threads that use one bucket for a blob each get each their own."""
+
+        def use(number: int) -> set[tuple[str, bytes, int]]:
+            key, data = f"thread-{number}", str(number).encode() * (number + 1)
+            seen = set()
+            for _ in range(10):
+                bucket.write(key, data)
+                (info,) = bucket.list(key)
+                seen.add((info.key, bucket.read(key).data, bucket.stat(key).size))
+            return seen
+
+        numbers = range(10, 10 + THREADS)  # none's name begins with that of another
+        with ThreadPoolExecutor(THREADS) as pool:
+            seen = list(pool.map(use, numbers))
+        data = [str(number).encode() * (number + 1) for number in numbers]
+        assert seen == [{(f"thread-{n}", d, len(d))} for n, d in zip(numbers, data, strict=True)]
 
     def test_readers_never_see_a_torn_blob(self, bucket: Bucket) -> None:
         """While a blob is replaced, readers see one whole version or another."""
@@ -76,9 +93,11 @@ class RaceConformance(Conformance):
         stop = threading.Event()
 
         def replace() -> None:
-            for number in range(1, 30):
-                bucket.write("torn", bytes([number]) * size)
-            stop.set()
+            try:
+                for number in range(1, 30):
+                    bucket.write("torn", bytes([number]) * size)
+            finally:
+                stop.set()  # or the readers would read for ever
 
         def read() -> set[tuple[int, int]]:
             seen = set()
@@ -123,13 +142,17 @@ def count_in_child(url: str, times: str) -> str:
 def count(bucket: Bucket, times: int) -> None:
     """Adds one to the counter, `times` times, each as read-modify-write."""
     for _ in range(times):
-        while True:
-            blob = bucket.read("counter")
-            try:
-                bucket.write("counter", str(int(blob.data) + 1).encode(), if_version=blob.version)
-                break
-            except ConflictError:
-                time.sleep(random.uniform(0, 0.02))  # noqa: S311
+        assert any(_counts(bucket) for _ in range(ATTEMPTS)), "every write is a conflict"
+
+
+def _counts(bucket: Bucket) -> bool:
+    blob = bucket.read("counter")
+    try:
+        bucket.write("counter", str(int(blob.data) + 1).encode(), if_version=blob.version)
+    except ConflictError:
+        time.sleep(random.uniform(0, 0.02))  # noqa: S311
+        return False
+    return True
 
 
 def _creates(bucket: Bucket, number: int) -> bool:
@@ -144,20 +167,3 @@ def _expect(bucket: Bucket, name: str) -> None:
     for _ in range(30):
         if bucket.read(name).data != name.encode() * 1000:
             raise SystemExit(f"read another blob than {name!r}")
-
-
-def start_child(function: Callable[..., str], *arguments: str) -> subprocess.Popen[str]:
-    """Calls a function of a module, which returns text, in a process of its own."""
-    program = (
-        f"import sys; from {function.__module__} import {function.__name__} as main; "
-        "print(main(*sys.argv[1:]), end='')"
-    )
-    command = [sys.executable, "-c", program, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
-
-
-def finished(child: subprocess.Popen[str], timeout: float = 120) -> str:
-    """What the function that a child called returned."""
-    out, _ = child.communicate(timeout=timeout)
-    assert child.returncode == 0
-    return out

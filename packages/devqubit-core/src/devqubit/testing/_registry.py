@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from devqubit.errors import (
-    CorruptRecordError,
     InvalidArgumentError,
     InvalidNameError,
     InvalidRecordError,
@@ -20,47 +16,11 @@ from devqubit.errors import (
 )
 from devqubit.plugin import Bucket
 from devqubit.storage import ArtifactRef, Registry
-from devqubit.testing._base import Conformance
+from devqubit.testing._registry_files import RegistryFileChecks
+from devqubit.testing._run_records import DIGEST, RECORD, record
 
 __all__ = ["RegistryConformance"]
 
-DIGEST = "sha256:" + "0123456789abcdef" * 4
-RECORD: dict[str, Any] = {
-    "schema": "devqubit.run/1.0",
-    "run_id": "01JD0000000000000000000000",
-    "created_at": "2026-01-02T03:04:05.678901Z",
-    "adapter": "qiskit",
-    "project": {"name": "bell", "owner": {"nested": [1, 2.5, None, True, "é\u2028\ud800"]}},
-    "info": {
-        "status": "FINISHED",
-        "ended_at": "2026-01-02T03:05:00Z",
-        "run_name": "nightly",
-        "unknown": {},
-    },
-    "data": {
-        "params": {"shots": 4096, "angle": 0.1, "big": 2**70},
-        "metrics": {"fidelity": 0.9731},
-        "tags": {"device": "real"},
-        "metric_series": {"loss": [{"value": 0.5, "step": 1, "timestamp": "2026-01-02T03:04:06Z"}]},
-    },
-    "backend": {"name": "ibm_brisbane", "provider": "ibm"},
-    "provenance": {"git": {"commit": "c0ffee"}},
-    "fingerprints": {"run": "r1", "program": "p1", "device": "d1", "intent": "i1"},
-    "group_id": "g1",
-    "group_name": "sweep",
-    "parent_run_id": "01JC0000000000000000000000",
-    "artifacts": [
-        {
-            "kind": "qiskit.qpy.circuits",
-            "digest": DIGEST,
-            "media_type": "application/x-qpy",
-            "role": "program",
-            "meta": {"n": 1},
-            "unknown": "kept",
-        }
-    ],
-    "x-vendor": {"anything": ["at", "all", {"deep": {"deeper": 1e-300}}]},
-}
 ODD_NAMES = [
     "..",
     ".",
@@ -84,31 +44,10 @@ ODD_NAMES = [
     "con",
 ]
 BAD_NAMES = ["", "n" * 201, "n" * 1000, "é" * 101, "\0" * 100, "\ud800", 7, None]
-BAD_FILES = {
-    "truncated": json.dumps(RECORD).encode()[:100],
-    "empty": b"",
-    "no-json": b"\x89PNG\r\n",
-    "list": b"[1, 2]",
-    "other-id": b'{"run_id": "somebody-else"}',
-    "no-id": b"{}",
-    "deep": b'{"run_id": "deep", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "not-utf8": b'{"run_id": "\xff\xfe"}',
-}
 
 
-def record(run_id: str, **changes: Any) -> dict[str, Any]:
-    """A record like `RECORD` with another id and other top-level fields."""
-    return {**copy.deepcopy(RECORD), "run_id": run_id, **changes}
-
-
-class RegistryConformance(Conformance):
+class RegistryConformance(RegistryFileChecks):
     """Runs and baselines, names from people, and files from anybody."""
-
-    @pytest.fixture
-    def registry(self, bucket: Bucket) -> Iterator[Registry]:
-        """The registry in the bucket."""
-        with Registry(bucket) as registry:
-            yield registry
 
     def test_record_round_trip(self, registry: Registry) -> None:
         """A record comes back equal, unknown fields and all."""
@@ -273,76 +212,6 @@ class RegistryConformance(Conformance):
         with pytest.raises(InvalidRecordError):
             registry.save(bad)
 
-    @pytest.mark.parametrize("name", BAD_FILES)
-    def test_bad_file_hides_nothing(
-        self,
-        registry: Registry,
-        bucket: Bucket,
-        name: str,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        """A file that is no record is reported with its key, and the rest is served."""
-        registry.save(record("good"))
-        bucket.write(f"runs/{name}.json", BAD_FILES[name])
-        with pytest.raises(CorruptRecordError, match=name):
-            registry.load(name)
-        with caplog.at_level(logging.WARNING, "devqubit.storage"):
-            assert [run["run_id"] for run in registry.list_runs()] == ["good"]
-        assert [problem.key for problem in registry.problems()] == [f"runs/{name}.json"]
-        assert f"runs/{name}.json" in caplog.text
-
-    def test_huge_file_hides_nothing(self, registry: Registry, bucket: Bucket) -> None:
-        """A file of 50 MB is reported by its size, without being read."""
-        registry.save(record("good"))
-        bucket.write("runs/huge.json", b" " * 50_000_000)
-        with pytest.raises(CorruptRecordError, match="larger than"):
-            registry.load("huge")
-        assert [run["run_id"] for run in registry.list_runs()] == ["good"]
-        (problem,) = registry.problems()
-        assert (problem.key, "50,000,000" in problem.reason) == ("runs/huge.json", True)
-
-    def test_foreign_files(self, registry: Registry, bucket: Bucket) -> None:
-        """Plain files of any other client are seen; what is no record is passed over."""
-        bucket.write("runs/foreign.json", b'\n{"run_id": "foreign", "project": "plain"}')
-        bucket.write("runs/notes.txt", b"not mine")
-        bucket.write("runs2/x.json", b"{}")
-        bucket.write("baselines/plain.json", b'{"project":"plain","run_id":"foreign","set_at":"t"}')
-        assert registry.load("foreign").project == "plain"
-        assert [run["project"] for run in registry.list_runs()] == ["plain"]
-        assert registry.problems() == []
-        assert registry.get_baseline("plain") == {
-            "project": "plain",
-            "run_id": "foreign",
-            "set_at": "t",
-        }
-
-    def test_raw_names_of_devqubit_0_1(self, registry: Registry, bucket: Bucket) -> None:
-        """What devqubit 0.1.12 wrote under a raw name is found, listed, replaced, deleted."""
-        names = ["50%", "a%2Fb", "x/y", "new\\old"]
-        for name in names:
-            bucket.write(f"runs/{name}.json", json.dumps(record(name)).encode())
-        assert [registry.load(name).run_id for name in names] == names
-        assert all(registry.exists(name) for name in names)
-        assert not registry.exists("a/b")
-        assert registry.load_or_none("a/b") is None
-        assert sorted(run["run_id"] for run in registry.list_runs()) == sorted(names)
-        for name in names:
-            registry.save(record(name, adapter="new"))
-            assert registry.load(name).adapter == "new"
-        assert {run["adapter"] for run in registry.list_runs()} == {"new"}
-        assert len(registry.list_runs()) == len(names)
-        registry.save(record("a/b", adapter="not the raw a%2Fb"))
-        assert registry.load("a%2Fb").adapter == "new"
-        assert [registry.delete(name) for name in ["a/b", *names]] == [True] * 5
-        assert list(bucket.list()) == []
-
-    def test_raw_name_is_not_overwritten(self, registry: Registry, bucket: Bucket) -> None:
-        """A run whose key is the raw name of one of devqubit 0.1.12 does not replace that one."""
-        bucket.write("runs/a%2Fb.json", json.dumps(record("a%2Fb")).encode())
-        assert not registry.delete("a/b")
-        registry.save(record("a/b"))
-        assert [registry.load(name).run_id for name in ("a/b", "a%2Fb")] == ["a/b", "a%2Fb"]
-
     def test_list_runs(self, registry: Registry) -> None:
         """Runs are listed newest first, those of one moment by descending id, in pages."""
         times = {
@@ -424,14 +293,3 @@ class RegistryConformance(Conformance):
         with pytest.raises(RunNotFoundError):
             registry.set_baseline("p", "r")
         assert list(bucket.list()) == []
-
-    def test_bad_baseline_hides_nothing(self, registry: Registry, bucket: Bucket) -> None:
-        """A baseline that cannot be read is an error for its project only."""
-        registry.save(record("r"))
-        registry.set_baseline("good", "r")
-        bucket.write("baselines/bad.json", b"{")
-        bucket.write("baselines/half.json", b'{"project": "half"}')
-        for project in ("bad", "half"):
-            with pytest.raises(CorruptRecordError, match=project):
-                registry.get_baseline(project)
-        assert [base["project"] for base in registry.list_baselines()] == ["good"]

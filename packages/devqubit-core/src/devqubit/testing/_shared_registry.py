@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from devqubit.errors import ConflictError, RunNotFoundError
+from devqubit.errors import ConflictError, RunNotFoundError, UnsupportedError
 from devqubit.plugin import Bucket
 from devqubit.storage import Registry
 from devqubit.storage._open import create_registry, open_bucket
 from devqubit.testing._base import Conformance, require
-from devqubit.testing._races import PROCESSES, finished, start_child
+from devqubit.testing._children import in_processes
+from devqubit.testing._races import PROCESSES
 
 __all__ = ["SharedRegistryConformance"]
 
@@ -51,14 +52,16 @@ class SharedRegistryConformance(Conformance):
             yield registry
 
     @pytest.fixture
-    def theirs(self, url: str, bucket: Bucket) -> Iterator[Registry]:
+    def theirs(self, url: str) -> Iterator[Registry]:
         """Another client of the same registry."""
-        require(bucket, "persistent")
         with Registry(open_bucket(url), max_staleness=0) as registry:
             yield registry
 
-    def test_update_of_a_colleague_is_seen(self, mine: Registry, theirs: Registry) -> None:
+    def test_update_of_a_colleague_is_seen(
+        self, mine: Registry, theirs: Registry, bucket: Bucket
+    ) -> None:
         """A status that a colleague changes is in the next answer."""
+        require(bucket, "conditional_replace")
         mine.save(run("r", info={"status": "RUNNING"}))
         assert mine.list_runs()[0]["status"] == "RUNNING"
         theirs.update("r", lambda record: record["info"].update(status="FINISHED"))
@@ -73,7 +76,9 @@ class SharedRegistryConformance(Conformance):
         theirs.delete("a")
         assert ids(mine.list_runs()) == ["b"]
 
-    def test_refresh_tells_what_it_did(self, mine: Registry, theirs: Registry) -> None:
+    def test_refresh_tells_what_it_did(
+        self, mine: Registry, theirs: Registry, bucket: Bucket
+    ) -> None:
         """Listed, added, changed, removed and failed are counted."""
         for name in "abcd":
             theirs.save(run(name))
@@ -82,7 +87,7 @@ class SharedRegistryConformance(Conformance):
             (4, 4),
             (4, 0),  # both clients share one index
         )
-        bucket = mine._bucket  # another client of any make
+        # As another client of any make would.
         bucket.write("runs/new.json", json.dumps(run("new")).encode())
         bucket.write("runs/a.json", json.dumps(run("a", adapter="x")).encode())
         bucket.write("runs/b.json", b"{")
@@ -93,8 +98,9 @@ class SharedRegistryConformance(Conformance):
         again = mine.refresh()
         assert (again.added, again.changed, again.removed, again.failed) == (0, 0, 0, 0)
 
-    def test_own_writes_need_no_refresh(self, url: str) -> None:
+    def test_own_writes_need_no_refresh(self, url: str, bucket: Bucket) -> None:
         """What a client writes is in its answers although it never looks."""
+        require(bucket, "conditional_replace")
         with create_registry(url, max_staleness=None) as registry:
             registry.save(run("a", project={"name": "p"}))
             registry.save(run("b", project={"name": "q"}))
@@ -112,8 +118,9 @@ class SharedRegistryConformance(Conformance):
         bucket.write("runs/r.json", json.dumps(run("r")).encode())
         assert (ids(mine.list_runs()), mine.problems()) == (["r"], [])
 
-    def test_save_if_version(self, mine: Registry, theirs: Registry) -> None:
+    def test_save_if_version(self, mine: Registry, theirs: Registry, bucket: Bucket) -> None:
         """A conditional save refuses when somebody else was first, and changes nothing."""
+        require(bucket, "conditional_replace")
         mine.save(run("r", adapter="first"))
         seen = mine.load("r")
         theirs.save(run("r", adapter="second"))
@@ -124,8 +131,9 @@ class SharedRegistryConformance(Conformance):
         mine.save(run("r", adapter="third"), if_version=current.version)
         assert theirs.load("r").adapter == "third"
 
-    def test_update(self, mine: Registry) -> None:
+    def test_update(self, mine: Registry, bucket: Bucket) -> None:
         """A change is applied to the record as it is, returned or in place."""
+        require(bucket, "conditional_replace")
         mine.save(run("r", data={"params": {"n": 1}}))
         mine.update("r", lambda record: record["data"]["params"].update(n=2))
         updated = mine.update("r", lambda record: {**record, "adapter": "x"})
@@ -134,8 +142,9 @@ class SharedRegistryConformance(Conformance):
         with pytest.raises(RunNotFoundError):
             mine.update("missing", lambda record: record)
 
-    def test_failed_update_changes_nothing(self, mine: Registry) -> None:
+    def test_failed_update_changes_nothing(self, mine: Registry, bucket: Bucket) -> None:
         """A change that raises, or makes another run of it, is not written."""
+        require(bucket, "conditional_replace")
         mine.save(run("r"))
         before = mine.load("r").version
         with pytest.raises(ZeroDivisionError):
@@ -144,21 +153,36 @@ class SharedRegistryConformance(Conformance):
             mine.update("r", lambda record: {**record, "run_id": "other"})
         assert mine.load("r").version == before
 
-    def test_updates_of_threads_lose_nothing(self, mine: Registry) -> None:
-        """8 threads that each add to one record 5 times lose none."""
+    def test_update_is_refused_without_conditions(self, mine: Registry, bucket: Bucket) -> None:
+        """Where a version cannot be honoured, a change that relies on one is refused."""
+        if bucket.capabilities.conditional_replace:
+            pytest.skip(f"{bucket!r} declares conditional_replace")
+        mine.save(run("r"))
+        before = mine.load("r")
+        with pytest.raises(UnsupportedError):
+            mine.update("r", lambda record: {**record, "adapter": "x"})
+        with pytest.raises(UnsupportedError):
+            mine.save(run("r", adapter="x"), if_version=before.version)
+        assert mine.load("r").version == before.version
+
+    def test_updates_of_threads_lose_nothing(
+        self, mine: Registry, theirs: Registry, bucket: Bucket
+    ) -> None:
+        """8 threads of two clients that each add to one record 5 times lose none."""
+        require(bucket, "conditional_replace")
         mine.save(run("r", n=0))
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: add(mine, 5), range(8)))
+            list(pool.map(lambda client: add(client, 5), [mine, theirs] * 4))
         assert mine.load("r").record["n"] == 40
 
     def test_updates_of_processes_lose_nothing(
         self, mine: Registry, url: str, bucket: Bucket
     ) -> None:
         """4 processes of 4 threads that each add to one record 3 times lose none."""
+        require(bucket, "conditional_replace")
         require(bucket, "persistent")
         mine.save(run("r", n=0))
-        for child in [start_child(add_in_child, url) for _ in range(PROCESSES)]:
-            finished(child)
+        in_processes(add_in_child, [(url,)] * PROCESSES)
         assert mine.load("r").record["n"] == 48
 
     def test_baseline_of_a_colleague(self, mine: Registry, theirs: Registry) -> None:
@@ -210,8 +234,9 @@ class SharedRegistryConformance(Conformance):
             mine.save_metric_points([point("loss", 1, 1.0), {**point("loss", 2, 1.0), **change}])
         assert list(bucket.list()) == []
 
-    def test_stale_runs_are_recovered(self, mine: Registry) -> None:
+    def test_stale_runs_are_recovered(self, mine: Registry, bucket: Bucket) -> None:
         """Runs that are RUNNING for too long are KILLED; others stay as they are."""
+        require(bucket, "conditional_replace")
         new = datetime.now(UTC).isoformat()
         for name, created, status in (
             ("old", "2026-01-01T00:00:00Z", "RUNNING"),

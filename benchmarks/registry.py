@@ -203,7 +203,7 @@ def record(number: int) -> dict[str, Any]:
 
 
 def _fill(place: S3Place, prefix: str, runs: int) -> None:
-    from devqubit.storage._open import open_bucket
+    from devqubit.plugin import open_bucket
 
     bucket = open_bucket(
         f"s3://{place.bucket}/{prefix}", {"endpoint_url": place.endpoint, "region": "us-east-1"}

@@ -19,9 +19,8 @@ from devqubit.errors import (
     StorageFullError,
     UnsafePathError,
 )
-from devqubit.plugin import ABSENT, Bucket
+from devqubit.plugin import ABSENT, Bucket, open_bucket
 from devqubit.storage import create_registry, create_store
-from devqubit.storage._open import open_bucket
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def bucket(root: Path) -> Bucket:
 
 
 @pytest.mark.parametrize(
-    "key", ["", "/", "/a", "a/", "a//b", ".", "..", "../x", "a/../../x", "a\0"]
+    "key", ["", "/", "/a", "a/", "a//b", ".", "..", "../x", "a/../../x", "a\0", "\ud800"]
 )
 @pytest.mark.parametrize("call", ["read", "write", "stat", "delete"])
 def test_keys_that_leave_the_root(bucket: Bucket, root: Path, key: str, call: str) -> None:

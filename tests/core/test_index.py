@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from devqubit.errors import UnreachableError, UnsupportedError
-from devqubit.plugin import Capabilities
+from devqubit.plugin import Capabilities, open_bucket
 from devqubit.storage import Registry, create_registry
 from devqubit.storage._index import index_path
-from devqubit.storage._open import open_bucket
 from tests.servers.gcs import GCSServer
 
 

@@ -141,6 +141,7 @@ def test_canonical_url() -> None:
         "s3", "bucket", "a b/50%", {"endpoint_url": "http://h:1/x?y"}
     )
     assert canonical_url("file", "", "/a", {}) == "file:///a"
+    assert canonical_url("x", "a/b", "c", {}) == "x://a%2Fb/c"
 
 
 @given(st.text(max_size=30), st.text(max_size=10))

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from devqubit.plugin import Bucket
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import Bucket, open_bucket
 from tests.servers.relay import Answer, Relay, Rule
 
 

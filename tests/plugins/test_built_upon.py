@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from devqubit.errors import ConflictError
-from devqubit.plugin import ABSENT, Bucket
+from devqubit.plugin import ABSENT, Bucket, open_bucket
 from devqubit.storage import create_registry
-from devqubit.storage._open import open_bucket
 from tests.servers.gcs import GCSServer
 from tests.servers.relay import LoseAnswer, Relay, Reset, Rule
 

@@ -24,8 +24,7 @@ from devqubit.errors import (
     ThrottledError,
     UnreachableError,
 )
-from devqubit.plugin import ABSENT, Bucket, Version
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import ABSENT, Bucket, Version, open_bucket
 from devqubit_gcs import _client
 from tests.servers.gcs import GCSServer
 

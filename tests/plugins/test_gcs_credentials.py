@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from devqubit.errors import AccessDeniedError, CredentialsError, UnreachableError
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import open_bucket
 from tests.servers.gcs import GCSServer
 
 EMAIL = "lab@devqubit.iam.gserviceaccount.com"
@@ -137,7 +137,7 @@ def test_metadata_server(server: GCSServer) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "NO_GCE_CHECK"}
     environment |= {"GCE_METADATA_HOST": address, "GCE_METADATA_IP": address}
     program = (
-        "import sys; from devqubit.storage._open import open_bucket; "
+        "import sys; from devqubit.plugin import open_bucket; "
         "bucket = open_bucket(sys.argv[1]); bucket.write('a', b'1'); bucket.close()"
     )
     command = [sys.executable, "-c", program, _url(server)]

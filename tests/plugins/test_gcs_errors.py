@@ -20,8 +20,7 @@ from devqubit.errors import (
     ThrottledError,
     UnreachableError,
 )
-from devqubit.plugin import ABSENT, Blob, Bucket, Version
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import ABSENT, Blob, Bucket, Version, open_bucket
 from tests.servers.gcs import GCSServer, How
 
 MIB = 1024 * 1024

@@ -360,3 +360,16 @@ def test_ours_with_a_broken_sdk(tmp_path: Path, scheme: str, module: str) -> Non
     assert last.startswith("devqubit.errors.PluginLoadError")
     assert "the SDK is broken" in last
     assert "pip install" not in last
+
+
+@pytest.mark.parametrize("metadata", [None, ""], ids=["missing", "empty"])
+def test_leftover_without_metadata(install: Install, tmp_path: Path, metadata: str | None) -> None:
+    """What a broken uninstall left names no distribution: it breaks only itself, and says so."""
+    install("toy-store", None)
+    file = tmp_path / "site" / "toy_store-1.5.dist-info" / "METADATA"
+    file.unlink()
+    if metadata is not None:
+        file.write_text(metadata)
+    error = failure()
+    assert isinstance(error, PluginLoadError)
+    assert "an unnamed distribution of unknown version (toy = toy_store)" in str(error)

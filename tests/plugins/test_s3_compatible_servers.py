@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from devqubit.errors import BackendError, ConflictError
-from devqubit.plugin import ABSENT, Blob, Bucket, Version
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import ABSENT, Blob, Bucket, Version, open_bucket
 from tests.servers.relay import Alter, Answer, Relay, Request, Rule
 
 MIB = 1024 * 1024

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from devqubit.errors import AccessDeniedError, CredentialsError, StorageError
-from devqubit.plugin import Bucket
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import Bucket, open_bucket
 from tests.servers.relay import Relay
 from tests.servers.s3 import S3Server
 

@@ -21,8 +21,7 @@ from devqubit.errors import (
     UnreachableError,
     UnsupportedError,
 )
-from devqubit.plugin import ABSENT, Bucket, Version
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import ABSENT, Bucket, Version, open_bucket
 from tests.servers.relay import Answer, Relay, Rule
 
 ONCE = {"max_attempts": 1}

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from devqubit.errors import BackendError, ConflictError
-from devqubit.plugin import ABSENT, Absent, Blob, Bucket, Version
+from devqubit.plugin import ABSENT, Absent, Blob, Bucket, Version, open_bucket
 from devqubit.storage import create_registry
-from devqubit.storage._open import open_bucket
 from tests.servers.relay import Answer, LoseAnswer, Relay, Reset, Rule, every
 
 MIB = 1024 * 1024

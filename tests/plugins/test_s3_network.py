@@ -11,9 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from devqubit.errors import IntegrityError, StorageError, ThrottledError, UnreachableError
-from devqubit.plugin import ABSENT, Blob, Bucket
+from devqubit.plugin import ABSENT, Blob, Bucket, open_bucket
 from devqubit.storage import ObjectStore, create_store
-from devqubit.storage._open import open_bucket
 from tests.servers.relay import (
     Answer,
     CutAnswer,

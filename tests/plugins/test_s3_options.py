@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from devqubit.plugin import ABSENT, Bucket
+from devqubit.plugin import ABSENT, Bucket, open_bucket
 from devqubit.storage import create_registry, create_store
-from devqubit.storage._open import open_bucket
 from tests.servers.relay import Answer, Relay, Request, Rule
 
 MIB = 1024 * 1024

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from devqubit.errors import BlobNotFoundError
 from devqubit.plugin import Bucket
 from devqubit.storage import ObjectStore, Registry, create_registry, create_store
-from tests.servers.relay import Relay
+from tests.servers.relay import Relay, Reset, Rule
 
 DIGEST = "sha256:" + "0" * 64  # of nothing that is here
 SMALL = b"small"
@@ -147,3 +149,24 @@ def test_connection_is_kept(relay: Relay, s3: Bucket) -> None:
             s3.stat("missing")
         list(s3.list())
     assert relay.connections == 1
+
+
+def test_download(relay: Relay, s3: Bucket) -> None:
+    """A small blob is downloaded by one request, as its end shows that it is the end."""
+    s3.write("k", b"small")
+    relay.requests.clear()
+    file = io.BytesIO()
+    s3.download("k", file)
+    assert (file.getvalue(), methods(relay)) == (b"small", ["GET"])
+
+
+def test_replaced_by_a_longer_one(relay: Relay, s3: Bucket, plain_s3: Any, s3_bucket: str) -> None:
+    """A range behind the end is empty only in the version that has its end before it."""
+    s3.write("k", b"abc")
+
+    def meanwhile(_: object) -> bool:
+        plain_s3.put_object(Bucket=s3_bucket, Key="x/k", Body=b"0123456789")
+        return False
+
+    relay.add(Rule(method="HEAD", where=meanwhile), Reset())
+    assert s3.read("k", start=5).data == b"56789"

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from devqubit.errors import AccessDeniedError, StorageError, ThrottledError, UnreachableError
-from devqubit.plugin import Blob, Bucket
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import Blob, Bucket, open_bucket
 from tests.servers.relay import Answer, Delay, Fault, LoseAnswer, Relay, Reset, Rule
 
 MIB = 1024 * 1024

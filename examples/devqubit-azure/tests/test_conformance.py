@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from devqubit.errors import InvalidKeyError
-from devqubit.plugin import Bucket
-from devqubit.storage import Registry
 from devqubit.testing import (
     BucketConformance,
     ObjectStoreConformance,
+    PluginConformance,
     RaceConformance,
     RegistryConformance,
     SharedRegistryConformance,
@@ -37,11 +35,12 @@ class TestObjectStore(_Azure, ObjectStoreConformance):
 class TestRegistry(_Azure, RegistryConformance):
     """Runs and baselines."""
 
-    @pytest.mark.xfail(raises=InvalidKeyError, strict=False, reason="Azure has no backslashes")
-    def test_raw_names_of_devqubit_0_1(self, registry: Registry, bucket: Bucket) -> None:
-        """The kit writes a key with a backslash, which Azure would take for a slash."""
-        super().test_raw_names_of_devqubit_0_1(registry, bucket)
-
 
 class TestSharedRegistry(_Azure, SharedRegistryConformance):
     """A registry of several at once."""
+
+
+class TestPlugin(PluginConformance):
+    """What is declared, and what the distribution says of itself."""
+
+    scheme = "az"

@@ -8,8 +8,7 @@ DevQubitError
 │   ├── InvalidDigestError                not "sha256:" and 64 lower-case hex digits
 │   ├── InvalidNameError                  a run id or project name
 │   ├── QueryParseError                   a query of search_runs
-│   ├── InvalidRecordError                a run record, refused before anything is written
-│   └── InvalidKeyError                   a key that the backend cannot hold
+│   └── InvalidRecordError                a run record, refused before anything is written
 ├── PluginError                           finding the backend of a scheme
 │   ├── UnknownSchemeError                nobody serves it: a typo, or not installed
 │   ├── SchemeConflictError               more than one distribution serves it
@@ -28,6 +27,7 @@ DevQubitError
     ├── ConflictError                     somebody else was first
     ├── IntegrityError                    stored bytes do not match their digest
     ├── CorruptRecordError                a record in the bucket cannot be read
+    ├── InvalidKeyError (ValueError)      a key that the backend cannot hold
     ├── UnsupportedError                  the backend cannot do that
     ├── UnsafePathError                   a symbolic link stands in the way
     └── BackendError                      any other answer of the backend
@@ -116,10 +116,6 @@ class InvalidRecordError(InvalidArgumentError):
 
 class QueryParseError(InvalidArgumentError):
     """A query of `Registry.search_runs` that cannot be read: where, and what was expected."""
-
-
-class InvalidKeyError(InvalidArgumentError):
-    """A key that this backend cannot hold."""
 
 
 class PluginError(DevQubitError):
@@ -244,6 +240,10 @@ class IntegrityError(StorageError):
 
 class CorruptRecordError(StorageError):
     """A record in the bucket cannot be read: truncated, not JSON, or not what its name says."""
+
+
+class InvalidKeyError(StorageError, InvalidArgumentError):
+    """A key that this backend cannot hold."""
 
 
 class UnsupportedError(StorageError):

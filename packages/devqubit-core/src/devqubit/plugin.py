@@ -36,9 +36,8 @@ from devqubit.storage._conditional import (
     WRITE_ID,
     ConditionalRequests,
     State,
-    conditional_delete,
-    conditional_write,
 )
+from devqubit.storage._open import open_bucket
 from devqubit.storage._plugins import hookimpl, plugins
 from devqubit.storage._pool import each
 from devqubit.storage._retry import NETWORK_PARAMETERS, Retry
@@ -61,10 +60,9 @@ __all__ = [
     "State",
     "StorageBackend",
     "Version",
-    "conditional_delete",
-    "conditional_write",
     "each",
     "hookimpl",
+    "open_bucket",
     "register_plugin",
     "unregister_plugin",
 ]

@@ -93,7 +93,10 @@ class S3Bucket(Bucket):
         try:
             return self._retry.call(attempt)
         except RangeError:
-            return Blob(b"", self.stat(key).version)
+            there = self.stat(key)
+            if there.size > start:  # replaced by a longer one meanwhile
+                return self.read(key, start=start, length=length)
+            return Blob(b"", there.version)
 
     def write(
         self, key: str, data: bytes, *, if_version: Version | Absent | None = None
@@ -300,26 +303,25 @@ class S3Bucket(Bucket):
     ) -> Sequence[dict[str, Any]]:
         part_size = max(_PART_SIZE, -(-size // _MAX_PARTS))
         failed: list[BaseException] = []
+        read: dict[int, bytes] = {}  # what is sent is held no longer
 
-        def parts() -> Iterator[tuple[int, bytes]]:
+        def parts() -> Iterator[int]:
             for number, start in enumerate(range(0, size, part_size), 1):
                 if failed:
                     return
                 wanted = min(part_size, size - start)
                 try:
-                    data = fileobj.read(wanted)
-                    if len(data) != wanted:
+                    read[number] = fileobj.read(wanted)
+                    if len(read[number]) != wanted:
                         raise StorageError(f"{key!r}: the file has fewer than {size} bytes")
                 except BaseException as exc:
                     failed.append(exc)
                     return
-                yield number, data
+                yield number
 
-        def send(part: tuple[int, bytes]) -> dict[str, Any]:
-            number, data = part
-            answer = self._call(
-                "upload_part", key, UploadId=upload_id, PartNumber=number, Body=data
-            )
+        def send(number: int) -> dict[str, Any]:
+            part = {"UploadId": upload_id, "PartNumber": number, "Body": read.pop(number)}
+            answer = self._call("upload_part", key, **part)
             return {"PartNumber": number, "ETag": answer["ETag"]}
 
         done = []

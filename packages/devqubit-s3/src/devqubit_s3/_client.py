@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ def make_client(options: Mapping[str, Option], retry: Retry, connections: int) -
         connections: How many it keeps open.
     """
     core = botocore.session.Session(profile=options.get("profile"))
-    # botocore's parser takes most of the time of listing; this one knows ISO 8601 first.
+    # botocore's parser takes most of the time of listing; this one knows the usual forms.
     factory = core.get_component("response_parser_factory")
     factory.set_parser_defaults(timestamp_parser=_timestamp)
     if core.get_config_variable("data_path") is None:
@@ -82,8 +83,11 @@ def _connect(
 
 
 def _timestamp(value: Any) -> datetime:
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        parsed: datetime = parse_timestamp(value)
+    """A time as lists have it (ISO 8601), or as headers do (RFC 9110), or in another form."""
+    for parse in (datetime.fromisoformat, parsedate_to_datetime, parse_timestamp):
+        try:
+            parsed: datetime = parse(value)
+        except (AttributeError, TypeError, ValueError):
+            continue
         return parsed
+    raise ValueError(f"{value!r} is no time")

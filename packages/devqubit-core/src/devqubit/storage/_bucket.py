@@ -70,7 +70,8 @@ class Capabilities:
         conditional_create: `write` honours `if_version=ABSENT`.
         conditional_replace: `write` honours a version.
         conditional_delete: `delete` honours a version.
-        persistent: Another process that opens the same URL sees the same blobs.
+        persistent: Another process that opens the same URL sees the same blobs. In one
+            process, all that open it do, also without this.
         ranged_listing: `list` with `start_after` costs no more than what it gives, so
             that parts of a long list can be asked for at the same time.
     """
@@ -86,9 +87,10 @@ class Bucket(ABC):
     """Named blobs, strongly consistent, under one prefix.
 
     Keys are `/`-separated, have no empty, `.` or `..` part, and none is a folder of
-    another (where `a/b` is, `a` is not). Methods may be
-    called from many threads at once. They raise the `StorageError`s of
-    `devqubit.errors` and nothing of the SDK they stand on.
+    another (where `a/b` is, `a` is not). If the storage cannot hold one of them, `write`
+    and `upload` raise `InvalidKeyError`, and for the other methods nothing is there.
+    Methods may be called from many threads at once, and in a forked child. They raise the
+    `StorageError`s of `devqubit.errors` and nothing of the SDK they stand on.
 
     Attributes:
         location: The bucket's canonical URL, without secrets: the same for every
@@ -108,7 +110,7 @@ class Bucket(ABC):
         Args:
             key: The blob.
             start: First byte, from 0. At or past the end, the range is empty.
-            length: How many bytes at most; None reads to the end.
+            length: How many bytes, or fewer only where the blob ends; None reads to the end.
 
         Raises:
             BlobNotFoundError: Nothing is stored under the key.
@@ -213,11 +215,12 @@ class Bucket(ABC):
             ConflictError: The blob was replaced meanwhile; what is in the file is void.
         """
         blob = self.read(key, length=DOWNLOAD_CHUNK)
-        version, start = blob.version, 0
-        while blob.data:
+        version, start = blob.version, len(blob.data)
+        fileobj.write(blob.data)
+        while len(blob.data) == DOWNLOAD_CHUNK:
+            blob = self.read(key, start=start, length=DOWNLOAD_CHUNK)
             fileobj.write(blob.data)
             start += len(blob.data)
-            blob = self.read(key, start=start, length=DOWNLOAD_CHUNK)
             if blob.version != version:
                 raise ConflictError(
                     f"{key!r} was replaced while it was read",
@@ -238,6 +241,7 @@ class Bucket(ABC):
 
         Raises:
             StorageError: The file ended before `size` bytes; nothing was written.
+            ConflictError: Somebody else's upload of other bytes under the key came between.
         """
         data = fileobj.read(size)
         if len(data) != size:

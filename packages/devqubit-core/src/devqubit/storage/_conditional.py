@@ -36,6 +36,9 @@ _REMEMBERED: Final = 1024
 class ConditionalRequests:
     """The conditional requests of one bucket: sent again, they do not conflict with themselves.
 
+    For that, the bucket's `read` must call `seen`. A service whose metadata cannot have the
+    name `WRITE_ID` may have another in its place, the same in every version.
+
     Args:
         retry: How often and how long.
     """
@@ -147,11 +150,3 @@ class ConditionalRequests:
 
 def _conflict(key: str, expected: object, actual: object) -> ConflictError:
     return ConflictError(f"{key!r} was changed by somebody else", expected=expected, actual=actual)
-
-
-def conditional_write(retry, key, expected, send, state):  # type: ignore[no-untyped-def]
-    return ConditionalRequests(retry).write(key, expected, send, state)
-
-
-def conditional_delete(retry, key, expected, send, state):  # type: ignore[no-untyped-def]
-    return ConditionalRequests(retry).delete(key, expected, send, state)

@@ -135,9 +135,14 @@ class FileBucket(Bucket):
     def _path(self, key: str) -> str:
         """The file of a key; refuses keys and links that would lead out of the root."""
         parts = key.split("/")
-        if any(
-            part in ("", ".", "..") or "\0" in part or part.startswith(RESERVED) for part in parts
-        ) or (os.sep != "/" and os.sep in key):
+        if (
+            not _is_text(key)
+            or any(
+                part in ("", ".", "..") or "\0" in part or part.startswith(RESERVED)
+                for part in parts
+            )
+            or (os.sep != "/" and os.sep in key)
+        ):
             raise InvalidKeyError(f"{key!r} cannot be the name of a file in {self.location}")
         path = self._root
         for part in parts[:-1]:
@@ -284,6 +289,14 @@ class FileBucket(Bucket):
             return []
         # A folder sorts with its slash, as its keys do.
         return sorted(named, key=lambda item: os.fsencode(item[0]))
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates
+        return False
+    return True
 
 
 def _version(found: os.stat_result) -> Version:

@@ -19,7 +19,7 @@ from devqubit.errors import (
 
 __all__ = ["translated"]
 
-_BY_ERRNO: Final[dict[int, tuple[type[StorageError] | type[InvalidKeyError], str]]] = {
+_BY_ERRNO: Final[dict[int, tuple[type[StorageError], str]]] = {
     errno.EACCES: (AccessDeniedError, "the file system does not allow it"),
     errno.EPERM: (AccessDeniedError, "the file system does not allow it"),
     errno.EROFS: (AccessDeniedError, "the file system is read-only"),

@@ -169,7 +169,7 @@ class Plugins:
         return BackendInfo(
             scheme=point.name,
             distribution=_dist_name(point),
-            version=point.dist.version if point.dist else "",
+            version=_metadata(point, "Version"),
             where=point.value,
             status=status,
             reason=reason,
@@ -290,12 +290,18 @@ def _conflict(scheme: str, points: list[EntryPoint]) -> SchemeConflictError:
 
 
 def _origin(point: EntryPoint) -> str:
-    version = point.dist.version if point.dist else "unknown version"
+    version = _metadata(point, "Version") or "of unknown version"
     return f"{_dist_name(point)} {version} ({point.name} = {point.value})"
 
 
 def _dist_name(point: EntryPoint) -> str:
-    return str(point.dist.name) if point.dist else "an unnamed distribution"
+    return _metadata(point, "Name") or "an unnamed distribution"
+
+
+def _metadata(point: EntryPoint, field: str) -> str:
+    """A field of the distribution's metadata; a broken uninstall leaves some without any."""
+    found = point.dist.metadata.get_all(field) if point.dist else None
+    return str(found[0]) if found else ""
 
 
 def _disabled() -> set[str]:

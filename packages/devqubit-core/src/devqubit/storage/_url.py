@@ -95,7 +95,7 @@ def canonical_url(scheme: str, bucket: str, prefix: str, identity: Mapping[str, 
         prefix: As in `StorageURL`.
         identity: The parameters that make it another place, such as an endpoint.
     """
-    path = "/".join(quote(part) for part in (bucket, prefix) if part)
+    path = "/".join(part for part in (quote(bucket, safe=""), quote(prefix)) if part)
     query = "&".join(f"{name}={quote(identity[name], safe='/:')}" for name in sorted(identity))
     return f"{scheme}://{path}" + (f"?{query}" if query else "")
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devqubit.plugin import Bucket
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import Bucket, open_bucket
 
 __all__ = ["Conformance", "Isolated", "isolate", "require"]
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devqubit.plugin import Blob, Bucket
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import Blob, Bucket, open_bucket
 from devqubit.testing._blobs import BlobChecks
 from devqubit.testing._failures import FailureChecks
 from devqubit.testing._listing import ListingChecks

@@ -13,9 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from devqubit.errors import InvalidOptionError, InvalidURLError
-from devqubit.plugin import API_VERSION, StorageBackend, register_plugin
+from devqubit.plugin import API_VERSION, StorageBackend, open_bucket, register_plugin
 from devqubit.storage import available_backends
-from devqubit.storage._open import open_bucket
 from devqubit.storage._options import merge_options
 from devqubit.storage._plugins import ENTRY_POINT_GROUP, plugins
 from devqubit.testing._base import Isolated

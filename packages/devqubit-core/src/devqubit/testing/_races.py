@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from devqubit.errors import ConflictError
-from devqubit.plugin import ABSENT, Bucket
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import ABSENT, Bucket, open_bucket
 from devqubit.testing._base import Conformance, require
 from devqubit.testing._children import finished, in_processes, start_child
 

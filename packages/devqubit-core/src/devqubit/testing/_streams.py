@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import pytest
 
 from devqubit.errors import BlobNotFoundError, StorageError
-from devqubit.plugin import Blob, Bucket
-from devqubit.storage._open import open_bucket
+from devqubit.plugin import Blob, Bucket, open_bucket
 from devqubit.testing._base import Conformance, require
 from devqubit.testing._blobs import MIB
 from devqubit.testing._children import in_processes

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, BinaryIO, Final, TypeVar
 
-import google_crc32c
 from google.api_core.exceptions import from_http_response
 
 from devqubit.errors import (
@@ -91,7 +89,7 @@ class GCSBucket(Bucket):
         if length == 0:
             return Blob(b"", self.stat(key).version)
         try:
-            return self._fetch(key, start, length)[0]
+            return self._fetch(key, start, length)
         except RangeError:
             there = self.stat(key)
             if there.size > start:  # replaced by a longer one meanwhile
@@ -143,26 +141,6 @@ class GCSBucket(Bucket):
         for batch, outcome in each(batches, self._delete_batch, width=_BATCHES_IN_FLIGHT):
             for number, key in enumerate(batch):
                 yield key, outcome if isinstance(outcome, StorageError) else outcome[number]
-
-    def download(self, key: str, fileobj: BinaryIO) -> Version:
-        checksum, start, version = 0, 0, None
-        while True:
-            try:
-                blob, expected = self._fetch(key, start, _CHUNK)
-            except RangeError:  # nothing is left, which also says nothing of the version
-                blob = Blob(b"", self.stat(key).version)
-            if version not in (None, blob.version):
-                raise ConflictError(
-                    f"{key!r} was replaced while it was read", expected=version, actual=blob.version
-                )
-            fileobj.write(blob.data)
-            checksum = google_crc32c.extend(checksum, blob.data)
-            start, version = start + len(blob.data), blob.version
-            if len(blob.data) < _CHUNK:
-                break
-        if start and expected not in (None, base64.b64encode(checksum.to_bytes(4, "big")).decode()):
-            raise BackendError(f"{self.location}: {key!r} was damaged on the way")
-        return version
 
     def upload(self, key: str, fileobj: BinaryIO, size: int) -> Version:
         if size <= _CHUNK:
@@ -247,22 +225,22 @@ class GCSBucket(Bucket):
             raise BackendError(f"{self.location}: the server gives the same page for ever")
         return items, following
 
-    def _fetch(self, key: str, start: int, length: int | None) -> tuple[Blob, str | None]:
-        """Bytes and version in one request, with the checksum of the whole blob."""
+    def _fetch(self, key: str, start: int, length: int | None) -> Blob:
+        """Bytes and version in one request."""
         last = None if length is None else start + length - 1
         asked = {"start": start or None, "end": last, "raw_download": True, **self._once}
 
-        def attempt() -> tuple[Blob, str | None]:
+        def attempt() -> Blob:
             blob = self._blob(key)
             data = blob.download_as_bytes(**asked)
             if blob.generation is not None:
                 write_ids = self._connector.get().answered.headers.get(f"x-goog-meta-{WRITE_ID}")
                 self._conditional.seen(key, _version(blob), write_ids)
-                return Blob(data, _version(blob)), blob.crc32c
+                return Blob(data, _version(blob))
             # Some emulators do not say which generation they sent. One that is older than
             # the bytes is safe: what is written for it conflicts, and is done again.
             version = _version(self._loaded(key))
-            return Blob(self._blob(key).download_as_bytes(**asked), version), None
+            return Blob(self._blob(key).download_as_bytes(**asked), version)
 
         return self._call(key, attempt)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from devqubit.errors import (
     BlobNotFoundError,
@@ -14,6 +15,9 @@ from devqubit.errors import (
 from devqubit.storage._bucket import ABSENT
 from devqubit.storage._digest import digest_of, digest_of_key, object_key, object_prefix
 from devqubit.storage._opened import Opened
+
+if TYPE_CHECKING:
+    from devqubit.storage._transfer import Progress
 
 __all__ = ["ObjectStore"]
 
@@ -77,6 +81,85 @@ class ObjectStore(Opened):
             if actual == digest:
                 return data
         raise IntegrityError(digest, actual)
+
+    def put_file(
+        self, source: str | os.PathLike[str] | BinaryIO, *, progress: Progress | None = None
+    ) -> str:
+        """Stores a file, unless it is there already, in constant memory.
+
+        Args:
+            source: A path, or a file open in binary mode, which is read from where it
+                stands to its end.
+            progress: Is called with the bytes that were read to be sent, and with all.
+
+        Returns:
+            Its digest.
+
+        Raises:
+            OSError: The file cannot be read.
+            StorageError: It could not be stored, or was changed meanwhile.
+        """
+        from devqubit.storage._transfer import open_source
+
+        with open_source(source, progress) as file:
+            if file.size < LARGE:
+                return self.put_bytes(file.read())
+            digest = file.digest()
+            key = object_key(digest)
+            if not self._holds(key, file.size):
+                self._bucket.upload(key, cast("BinaryIO", file), file.size)
+            elif progress is not None:
+                progress(file.size, file.size)
+            return digest
+
+    def get_file(
+        self,
+        digest: str,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Reads an object into a file, in constant memory, and verifies it.
+
+        Args:
+            digest: The object.
+            target: A path, where nothing appears, and what is there stays, until all is
+                read and right; or a file open in binary mode, to which nothing is written
+                until then.
+            progress: Is called with the bytes that were read, and with all.
+
+        Raises:
+            InvalidDigestError: `digest` is not canonical; nothing was asked of the backend.
+            ObjectNotFoundError: There is no such object.
+            IntegrityError: The stored bytes do not match the digest.
+            OSError: The file cannot be written.
+        """
+        from devqubit.storage._transfer import open_target
+
+        size = None if progress is None else self.get_size(digest)
+        object_key(digest)
+        with open_target(target) as file:
+            self._download(digest, file, progress, size)
+
+    def open(self, digest: str) -> BinaryIO:
+        """Opens an object for reading, without reading all of it; `seek` costs nothing.
+
+        What is read from its beginning to its end is verified there; a part alone cannot
+        be. Use it with `with`, in one thread at a time.
+
+        Raises:
+            InvalidDigestError: `digest` is not canonical; nothing was asked of the backend.
+            ObjectNotFoundError: There is no such object.
+        """
+        import io
+
+        from devqubit.storage._reader import BUFFER, ObjectReader
+
+        try:
+            there = self._bucket.stat(object_key(digest))
+        except BlobNotFoundError as exc:
+            raise ObjectNotFoundError(digest) from exc
+        return io.BufferedReader(ObjectReader(self._bucket, there, digest), BUFFER)
 
     def get_bytes_or_none(self, digest: str) -> bytes | None:
         """Like `get_bytes`, but None if there is no such object."""
@@ -144,10 +227,28 @@ class ObjectStore(Opened):
                 return
             except ConflictError:
                 pass  # it is there; whether whole is seen below
+        if not self._holds(key, len(body)):
+            # Whoever else writes this key writes the same bytes: no condition is needed.
+            self._bucket.write(key, body)
+
+    def _holds(self, key: str, size: int) -> bool:
+        """Whether an object is there and whole, as far as its size tells."""
         try:
-            if self._bucket.stat(key).size == len(body):
-                return
+            return self._bucket.stat(key).size == size
         except BlobNotFoundError:
-            pass
-        # Whoever else writes this key writes the same bytes: no condition is needed.
-        self._bucket.write(key, body)
+            return False
+
+    def _download(
+        self, digest: str, file: BinaryIO, progress: Progress | None, size: int | None
+    ) -> None:
+        from devqubit.storage._transfer import VerifiedFile
+
+        for _ in range(_READS):
+            verified = VerifiedFile(file, progress, size)
+            try:
+                self._bucket.download(object_key(digest), cast("BinaryIO", verified))
+            except BlobNotFoundError as exc:
+                raise ObjectNotFoundError(digest) from exc
+            if verified.digest == digest:
+                return
+        raise IntegrityError(digest, verified.digest)

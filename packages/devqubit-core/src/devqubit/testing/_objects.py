@@ -10,7 +10,7 @@ import pytest
 from devqubit.errors import IntegrityError, InvalidDigestError, ObjectNotFoundError
 from devqubit.plugin import Bucket
 from devqubit.storage import ObjectStore
-from devqubit.testing._base import Conformance
+from devqubit.testing._files import FileChecks
 
 __all__ = ["ObjectStoreConformance"]
 
@@ -31,7 +31,7 @@ BAD_DIGESTS = [
 ]
 
 
-class ObjectStoreConformance(Conformance):
+class ObjectStoreConformance(FileChecks):
     """Putting, getting, verifying, listing."""
 
     @pytest.fixture

@@ -151,7 +151,7 @@ def azure(session: nox.Session) -> None:
     own = nox.project.load_toml(ROOT / example / "pyproject.toml")
     needed = nox.project.dependency_groups(own, "test", "typing")
     session.install("-e", "packages/devqubit-core", "-e", f"{example}[identity]", *needed)
-    node = Path(session.create_tmp()) / "azurite"
+    node = Path(session.create_tmp()).resolve() / "azurite"
     session.run("npm", "install", "--silent", "--prefix", str(node), "azurite@^3.35", external=True)
     program = shutil.which("azurite-blob", path=str(node / "node_modules" / ".bin"))
     session.run("mypy", str(example))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import random
 import socket
 import time
@@ -294,13 +293,11 @@ class Zeros(io.RawIOBase):
 
 
 def test_large_files_in_constant_memory(bucket: Bucket) -> None:
-    """A file goes up and down in blocks, of which a few are held at a time."""
+    """A file goes up in blocks, of which a few are held at a time."""
     size = 200 * MIB
     tracemalloc.start()
     try:
-        version = bucket.upload("k", cast("BinaryIO", Zeros()), size)
-        with open(os.devnull, "wb") as nothing:
-            assert bucket.download("k", nothing) == version
+        bucket.upload("k", cast("BinaryIO", Zeros()), size)
         assert tracemalloc.get_traced_memory()[1] < size / 2
     finally:
         tracemalloc.stop()

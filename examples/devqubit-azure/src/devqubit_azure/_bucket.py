@@ -42,7 +42,7 @@ _LONGEST_NAME: Final = 1_024
 # https://learn.microsoft.com/rest/api/storageservices/put-block-list
 _MAX_BLOCKS: Final = 50_000
 _BLOCK_SIZE: Final = 8 * 1024 * 1024
-_BLOCKS_IN_FLIGHT: Final = 4
+_BLOCKS_IN_FLIGHT: Final = 3
 _DELETE_BATCH: Final = 256
 _UNSTORABLE: Final = re.compile(r"[\\\x00-\x1f]")  # a backslash would become a slash
 _WIDE: Final = re.compile("[\U00010000-\U0010ffff]")
@@ -135,7 +135,9 @@ class AzureBucket(Bucket):
             self._call(lambda: self._blob(key).stage_block(*block), key)
 
         blocks = []
-        for (name, _), outcome in each(_blocks(key, fileobj, size), stage, width=_BLOCKS_IN_FLIGHT):
+        width = _BLOCKS_IN_FLIGHT
+        found = _blocks(key, fileobj, size)
+        for (name, _), outcome in each(found, stage, width=width, held=width + 1):
             if outcome is not None:
                 raise outcome  # blocks that no list names are gone after a week
             blocks.append(BlobBlock(name))

@@ -19,17 +19,19 @@ R = TypeVar("R")
 
 
 def each(
-    items: Iterable[T], call: Callable[[T], R], *, width: int
+    items: Iterable[T], call: Callable[[T], R], *, width: int, held: int | None = None
 ) -> Iterator[tuple[T, R | StorageError]]:
     """Calls `call` on each item in threads and yields the outcomes in the items' order.
 
-    Items are taken as they are needed, and at most twice `width` outcomes are held.
+    Items are taken as they are needed.
     When the consumer stops, or is interrupted, calls that have not begun are dropped.
 
     Args:
         items: What to call it on.
         call: What to do; safe in threads.
         width: How many calls may be in flight.
+        held: How many items, with their outcomes, are held at most; None for twice
+            `width`. Where each takes much memory, little more than `width` does.
 
     Yields:
         Each item with its result, or with the `StorageError` that its call raised.
@@ -50,7 +52,7 @@ def each(
         waiting.extend((item, pool.submit(_outcome, call, item)) for item in first)
         for item in todo:
             waiting.append((item, pool.submit(_outcome, call, item)))
-            if len(waiting) >= 2 * width:
+            if len(waiting) >= (held or 2 * width):
                 done, future = waiting.popleft()
                 yield done, future.result()
         while waiting:

@@ -14,6 +14,7 @@ import socketserver
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,7 @@ from tests.servers.gcs_api import StorageApi
 from tests.servers.gcs_auth import Authority
 from tests.servers.gcs_failures import Failure, Failures, How, refusal
 from tests.servers.gcs_objects import Preconditions, StoredObject
+from tests.servers.gcs_signed import is_signed, serve_signed
 from tests.servers.gcs_storage import Storage
 from tests.servers.gcs_wire import Request, Response
 
@@ -39,6 +41,7 @@ class GCSServer:
         requests: Verb and target of every request so far, in the order of arrival;
             clear it to count anew.
         authority: Gives out tokens, and knows the keys of service accounts.
+        clock: The time by which signed links end, in UTC; another one may take its place.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class GCSServer:
         self.require_auth = require_auth
         self.requests: list[tuple[str, str]] = []
         self.authority = Authority(tokens or {})
+        self.clock = lambda: datetime.now(UTC)
         self._failures = Failures()
         self._stopped = threading.Event()
         self._storage = Storage()
@@ -134,6 +138,8 @@ class GCSServer:
         return failure.how, self._execute(_spoilt(request, failure.how))
 
     def _execute(self, request: Request) -> Response:
+        if is_signed(request):
+            return serve_signed(request, self._storage, self.authority, self.clock)
         answer = self.authority.handle(request)
         if answer is None and self.require_auth and "upload_id=" not in request.target:
             answer = self.authority.check(request)

@@ -50,6 +50,12 @@ class Authority:
         """Accepts a service account's JSON Web Tokens signed with this RSA key, and no others."""
         self._keys[email] = (modulus, exponent)
 
+    def verify(self, email: str, message: bytes, signature: bytes) -> None:
+        """Checks a service account's signature, of the kind RS256, or raises ValueError."""
+        if email not in self._keys:
+            raise ValueError(f"no key of {email} is known")
+        _verify(message, signature, *self._keys[email])
+
     def check(self, request: Request) -> Response | None:
         """The answer to a request that is not allowed, None to one that is."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

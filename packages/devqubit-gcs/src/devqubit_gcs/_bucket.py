@@ -39,6 +39,7 @@ from devqubit.plugin import (
 )
 from devqubit_gcs._client import Connector, KeptBatch, custom_endpoint
 from devqubit_gcs._errors import RangeError, translated
+from devqubit_gcs._links import signed_url
 from devqubit_gcs._upload import ResumableUpload
 
 __all__ = ["GCSBucket"]
@@ -157,6 +158,11 @@ class GCSBucket(Bucket):
             upload.take(chunk)
             done = self._retry.call(lambda n: self._ask(key, lambda: upload.send(n)))
         return Version(done["generation"])
+
+    def presigned_url(self, key: str, *, expires: int) -> str:
+        self._check(key)
+        with translated(self.location, key):
+            return signed_url(self._connector.get(), self._prefix + key, expires, self.location)
 
     def close(self) -> None:
         self._connector.close()

@@ -174,6 +174,15 @@ class S3Bucket(Bucket):
                 self._call("abort_multipart_upload", key, UploadId=upload_id)
             raise
 
+    def presigned_url(self, key: str, *, expires: int) -> str:
+        if self._request.options.get("anonymous"):
+            raise UnsupportedError(
+                f"{self.location}: a link is signed, and anonymous=true signs nothing: leave it out"
+            )
+        with translated(self.location, key):
+            asked = {"Params": self._object(key), "ExpiresIn": expires}
+            return str(self._s3().generate_presigned_url("get_object", **asked))
+
     def close(self) -> None:
         self._client.close()
 
@@ -325,7 +334,8 @@ class S3Bucket(Bucket):
             return {"PartNumber": number, "ETag": answer["ETag"]}
 
         done = []
-        for _, outcome in each(parts(), send, width=_PARTS_IN_FLIGHT):
+        width = _PARTS_IN_FLIGHT
+        for _, outcome in each(parts(), send, width=width, held=width + 1):
             if isinstance(outcome, StorageError):
                 failed.append(outcome)
             else:

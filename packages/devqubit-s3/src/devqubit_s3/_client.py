@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import boto3
@@ -21,6 +21,7 @@ from devqubit.plugin import Option, Retry
 __all__ = ["custom_endpoint", "make_client"]
 
 _LOADER = create_loader()
+_PAYER: Final = "x-amz-request-payer"
 
 
 def make_client(options: Mapping[str, Option], retry: Retry, connections: int) -> Any:
@@ -79,7 +80,25 @@ def _connect(
     )
     # Asking for leave to send a body takes a round trip, or a second where nobody answers.
     client.meta.events.unregister("before-call.s3", add_expect_header)
+    client.meta.events.register_first("choose-signer.s3.GetObject", _link_signer)
+    client.meta.events.register("before-sign.s3.GetObject", _pay_in_link)
     return client
+
+
+def _link_signer(signature_version: Any, **_: Any) -> str | None:
+    """Signs links with version 4, where boto3 takes version 2, which most servers refuse.
+
+    Named in the client's configuration, version 4 would also be forced on buckets that need
+    yet another one, such as access points of several regions.
+    """
+    return "s3v4-query" if signature_version in ("v4-query", "s3v4-query") else None
+
+
+def _pay_in_link(request: Any, **_: Any) -> None:
+    """Says in the link itself who pays: whoever follows it sends no headers of ours."""
+    if request.context.get("is_presign_request") and _PAYER in request.headers:
+        request.params = {**request.params, _PAYER: request.headers[_PAYER]}
+        del request.headers[_PAYER]
 
 
 def _timestamp(value: Any) -> datetime:

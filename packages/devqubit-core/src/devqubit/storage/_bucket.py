@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, NewType
 
-from devqubit.errors import ConflictError, StorageError
+from devqubit.errors import ConflictError, StorageError, UnsupportedError
 from devqubit.storage._pool import each
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ __all__ = ["ABSENT", "Absent", "Blob", "BlobInfo", "Bucket", "Capabilities", "Ve
 Version = NewType("Version", str)
 """Opaque token of one state of a blob: an ETag, a generation. Compare it for equality only."""
 
-# A download holds up to twice as many parts as are in flight: 48 MiB.
-DOWNLOAD_PART: Final = 4 * 1024 * 1024
-DOWNLOADS_IN_FLIGHT: Final = 6
+DOWNLOAD_PART: Final = 8 * 1024 * 1024
+DOWNLOADS_IN_FLIGHT: Final = 4
 
 
 class Absent(enum.Enum):
@@ -231,7 +230,8 @@ class Bucket(ABC):
         there = self.stat(key)
         _require_version(key, first.version, there.version)
         starts = range(DOWNLOAD_PART, there.size, DOWNLOAD_PART)
-        for _, found in each(starts, part, width=DOWNLOADS_IN_FLIGHT):
+        width = DOWNLOADS_IN_FLIGHT
+        for _, found in each(starts, part, width=width, held=width + 1):
             if isinstance(found, StorageError):
                 raise found
             _require_version(key, first.version, found.version)
@@ -256,6 +256,22 @@ class Bucket(ABC):
         if len(data) != size:
             raise StorageError(f"{key!r}: the file ended after {len(data)} of {size} bytes")
         return self.write(key, data)
+
+    def presigned_url(self, key: str, *, expires: int) -> str:
+        """A link by which anybody reads a blob, without credentials, for some time.
+
+        Where the storage has such links; this default refuses. No request is needed: that
+        there is such a blob is not looked for. The link is a secret, which is never logged.
+
+        Args:
+            key: The blob.
+            expires: Seconds for which it works, from 1 to 604800.
+
+        Raises:
+            UnsupportedError: There are no such links here, or no credentials to sign one.
+            CredentialsError: The credentials cannot sign.
+        """
+        raise UnsupportedError(f"{self.location}: this backend has no links to its objects")
 
     def close(self) -> None:  # noqa: B027  # most have nothing to give back
         """Gives back connections and files. Calling it again is harmless."""

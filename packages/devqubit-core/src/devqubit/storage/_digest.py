@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from devqubit.errors import InvalidDigestError
 
-__all__ = ["digest_of", "digest_of_key", "object_key", "object_prefix"]
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+__all__ = ["digest_of", "digest_of_file", "digest_of_key", "object_key", "object_prefix"]
 
 ALGORITHM: Final = "sha256:"
+_PIECE: Final = 1024 * 1024
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _DIGEST_PREFIX = re.compile(r"sha256:[0-9a-f]{0,64}")
 _KEY = re.compile(r"sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
@@ -20,6 +24,16 @@ def digest_of(data: bytes) -> str:
     from hashlib import sha256  # takes milliseconds, and opening a store needs none
 
     return ALGORITHM + sha256(data).hexdigest()
+
+
+def digest_of_file(file: BinaryIO) -> str:
+    """The digest of what a file holds from where it stands to its end."""
+    from hashlib import sha256
+
+    found = sha256()
+    while data := file.read(_PIECE):
+        found.update(data)
+    return ALGORITHM + found.hexdigest()
 
 
 def object_key(digest: str) -> str:

@@ -10,13 +10,15 @@ from devqubit.errors import (
     BlobNotFoundError,
     ConflictError,
     IntegrityError,
+    InvalidArgumentError,
     ObjectNotFoundError,
 )
-from devqubit.storage._bucket import ABSENT
+from devqubit.storage._bucket import ABSENT, Bucket
 from devqubit.storage._digest import digest_of, digest_of_key, object_key, object_prefix
 from devqubit.storage._opened import Opened
 
 if TYPE_CHECKING:
+    from devqubit.storage._cache import ObjectCache
     from devqubit.storage._transfer import Progress
 
 __all__ = ["ObjectStore"]
@@ -24,6 +26,10 @@ __all__ = ["ObjectStore"]
 LARGE: Final = 256 * 1024
 """Bytes from which a put looks whether the object is there before it sends the body: about
 what a 100 Mbit/s line carries in a round trip of 20 ms."""
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html and
+# https://cloud.google.com/storage/docs/access-control/signed-urls say the same.
+LONGEST_LINK: Final = 7 * 24 * 3600
 
 # A flip on the way is gone at the second read, a damaged object is not.
 _READS: Final = 2
@@ -38,7 +44,13 @@ class ObjectStore(Opened):
 
     Args:
         bucket: Where the objects are. The store closes it.
+        cache: Where reads look first, and which keeps what was read whole. What is put is
+            not kept there: whoever writes results seldom reads them.
     """
+
+    def __init__(self, bucket: Bucket, cache: ObjectCache | None = None) -> None:
+        super().__init__(bucket)
+        self._cache = cache
 
     def put_bytes(self, data: bytes | bytearray | memoryview) -> str:
         """Stores bytes, unless they are there already.
@@ -71,6 +83,8 @@ class ObjectStore(Opened):
             IntegrityError: The stored bytes do not match the digest.
         """
         key = object_key(digest)
+        if self._cache is not None and (kept := self._cache.read(digest)) is not None:
+            return kept
         actual = digest
         for _ in range(_READS):
             try:
@@ -79,6 +93,8 @@ class ObjectStore(Opened):
                 raise ObjectNotFoundError(digest) from exc
             actual = digest_of(data)
             if actual == digest:
+                if self._cache is not None:
+                    self._cache.write(digest, data)
                 return data
         raise IntegrityError(digest, actual)
 
@@ -134,18 +150,25 @@ class ObjectStore(Opened):
             IntegrityError: The stored bytes do not match the digest.
             OSError: The file cannot be written.
         """
-        from devqubit.storage._transfer import open_target
+        from devqubit.storage._transfer import copy_file, open_target
 
-        size = None if progress is None else self.get_size(digest)
         object_key(digest)
         with open_target(target) as file:
+            if self._cache is not None and (kept := self._cache.open(digest)) is not None:
+                with kept:
+                    copy_file(kept, file, progress)
+                return
+            size = None if progress is None else self.get_size(digest)
             self._download(digest, file, progress, size)
+            if self._cache is not None:
+                self._cache.write_file(digest, file)
 
     def open(self, digest: str) -> BinaryIO:
         """Opens an object for reading, without reading all of it; `seek` costs nothing.
 
         What is read from its beginning to its end is verified there; a part alone cannot
-        be. Use it with `with`, in one thread at a time.
+        be, unless it comes from the cache, which is hashed as a whole before. Use it with
+        `with`, in one thread at a time.
 
         Raises:
             InvalidDigestError: `digest` is not canonical; nothing was asked of the backend.
@@ -155,6 +178,8 @@ class ObjectStore(Opened):
 
         from devqubit.storage._reader import BUFFER, ObjectReader
 
+        if self._cache is not None and (kept := self._cache.open(digest)) is not None:
+            return kept
         try:
             there = self._bucket.stat(object_key(digest))
         except BlobNotFoundError as exc:
@@ -193,14 +218,43 @@ class ObjectStore(Opened):
             raise ObjectNotFoundError(digest) from exc
 
     def delete(self, digest: str) -> bool:
-        """Deletes an object; False if it was not there.
+        """Deletes an object, also from the cache; False if it was not there.
 
         Runs that refer to it keep the reference.
 
         Raises:
             InvalidDigestError: `digest` is not canonical.
         """
-        return self._bucket.delete(object_key(digest))
+        there = self._bucket.delete(object_key(digest))
+        if self._cache is not None:
+            self._cache.delete(digest)
+        return there
+
+    def url(self, digest: str, *, expires: int = 3600) -> str:
+        """A link by which anybody reads the object, without credentials, for some time.
+
+        It is a secret: whoever has it reads the object. It is made without looking
+        whether the object is there, and whoever follows it should verify what comes.
+
+        Args:
+            digest: The object.
+            expires: Seconds for which it works, from 1 to 604800 (7 days); less if the
+                credentials that signed it are temporary ones and end before.
+
+        Raises:
+            InvalidDigestError: `digest` is not canonical.
+            InvalidArgumentError: No link works for `expires` seconds.
+            UnsupportedError: The backend has no links, or is used without credentials.
+            CredentialsError: There are no credentials, or none that can sign.
+        """
+        key = object_key(digest)
+        if isinstance(expires, bool) or not isinstance(expires, int):
+            raise InvalidArgumentError("'expires' must be a whole number of seconds")
+        if not 1 <= expires <= LONGEST_LINK:
+            raise InvalidArgumentError(
+                f"'expires' must be from 1 to {LONGEST_LINK} seconds (7 days), not {expires}"
+            )
+        return self._bucket.presigned_url(key, expires=expires)
 
     def list_digests(self, prefix: str | None = None) -> Iterator[str]:
         """The digests of all objects, in order, lazily. Files of anybody else are passed over.

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["create_registry", "create_store", "open_bucket"]
 
 
-def create_store(url: str | os.PathLike[str] | None = None, **options: object) -> ObjectStore:
+def create_store(
+    url: str | os.PathLike[str] | None = None,
+    *,
+    cache: str | os.PathLike[str] | bool | None = None,
+    cache_size: int | str | None = None,
+    **options: object,
+) -> ObjectStore:
     """Opens the content-addressed store at a URL.
 
     Nothing is asked of a server, and nothing created, before the first call that
@@ -31,17 +37,30 @@ def create_store(url: str | os.PathLike[str] | None = None, **options: object) -
         url: Such as `s3://my-bucket/devqubit/objects`, or a local path. None takes
             `DEVQUBIT_STORAGE_URL`, else the folder `objects` of the workspace
             (`DEVQUBIT_HOME`, by default `~/.devqubit`).
+        cache: A folder of this machine that keeps what is read, so that it is fetched
+            once; True takes `objects` in the user's cache folder (`DEVQUBIT_CACHE_DIR`).
+            Stores and processes may share one. What it holds is verified at every read,
+            and is found there also when somebody else deleted it from the store.
+        cache_size: What the cache may take, in bytes or as text such as `2 GB` or
+            `500 MiB`; 10 GiB if nothing is said. What was used longest ago makes room.
+            An object over half of it is not kept.
         **options: Options of the backend, such as `region` or `endpoint_url`. They
             win over parameters of the URL.
 
     Raises:
         InvalidURLError: The URL cannot be understood.
-        InvalidOptionError: An option that the backend does not take, or a bad value.
+        InvalidOptionError: An option that the backend does not take, or a bad value; or
+            `cache` is no folder, or one with files in it that is no cache.
         PluginError: The scheme's backend is missing, broken or ambiguous.
     """
     from devqubit.storage._objects import ObjectStore
 
-    return ObjectStore(open_bucket(default_store_url() if url is None else url, options))
+    kept = None
+    if cache is not None or cache_size is not None:
+        from devqubit.storage._cache import open_cache
+
+        kept = open_cache(cache, cache_size)
+    return ObjectStore(open_bucket(default_store_url() if url is None else url, options), kept)
 
 
 def create_registry(

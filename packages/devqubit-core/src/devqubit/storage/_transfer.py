@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final, cast
 
 from devqubit.errors import StorageError
-from devqubit.storage._digest import ALGORITHM
+from devqubit.storage._digest import ALGORITHM, digest_of_file
 
-__all__ = ["Progress", "SourceFile", "VerifiedFile", "open_source", "open_target"]
+__all__ = ["Progress", "SourceFile", "VerifiedFile", "copy_file", "open_source", "open_target"]
 
 Progress = Callable[[int, int | None], object]
 """Is told how much is done, and of how much if that is known: of bytes, or of items."""
@@ -43,11 +43,9 @@ class SourceFile:
 
     def digest(self) -> str:
         """The digest of what will be read."""
-        found = hashlib.sha256()
-        while data := self._file.read(_COPY):
-            found.update(data)
+        found = digest_of_file(self._file)
         self._file.seek(self._start)
-        return ALGORITHM + found.hexdigest()
+        return found
 
     def read(self, size: int = -1) -> bytes:
         """Reads on, at most to the end that the file had.
@@ -104,6 +102,17 @@ class VerifiedFile:
         if self._progress is not None:
             self._progress(self._done, self._size)
         return len(data)
+
+
+def copy_file(source: BinaryIO, target: BinaryIO, progress: Progress | None) -> None:
+    """Copies a file that is verified already."""
+    size, done = source.seek(0, os.SEEK_END), 0
+    source.seek(0)
+    while data := source.read(_COPY):
+        target.write(data)
+        done += len(data)
+        if progress is not None:
+            progress(done, size)
 
 
 @contextmanager

@@ -30,13 +30,14 @@ class FileChecks(Conformance):
     @pytest.mark.parametrize("size", SIZES)
     def test_file_in_and_out(self, store: ObjectStore, tmp_path: Path, size: int) -> None:
         """A file goes in under the digest of its bytes, and comes out as it was."""
-        data = content(size)
-        (tmp_path / "in").write_bytes(data)
-        digest = store.put_file(tmp_path / "in")
+        data, folder = content(size), tmp_path / "files"
+        folder.mkdir()
+        (folder / "in").write_bytes(data)
+        digest = store.put_file(folder / "in")
         assert digest == store.put_bytes(data)
-        store.get_file(digest, tmp_path / "out")
-        assert (tmp_path / "out").read_bytes() == data
-        assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["in", "out"]
+        store.get_file(digest, folder / "out")
+        assert (folder / "out").read_bytes() == data
+        assert sorted(path.name for path in folder.iterdir()) == ["in", "out"]
 
     @pytest.mark.parametrize("size", SIZES)
     def test_open_file_in_and_out(self, store: ObjectStore, size: int) -> None:

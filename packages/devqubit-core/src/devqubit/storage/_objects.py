@@ -15,7 +15,7 @@ from devqubit.errors import (
 )
 from devqubit.storage._bucket import ABSENT, Bucket
 from devqubit.storage._digest import digest_of, digest_of_key, object_key, object_prefix
-from devqubit.storage._opened import Opened
+from devqubit.storage._many import ManyObjects
 
 if TYPE_CHECKING:
     from devqubit.storage._cache import ObjectCache
@@ -35,7 +35,7 @@ LONGEST_LINK: Final = 7 * 24 * 3600
 _READS: Final = 2
 
 
-class ObjectStore(Opened):
+class ObjectStore(ManyObjects):
     """Content-addressed objects in a bucket, under `sha256/<2 hex digits>/<64 hex digits>`.
 
     An object's name is its digest: `sha256:` and 64 lower-case hexadecimal digits. What is
@@ -259,19 +259,18 @@ class ObjectStore(Opened):
     def list_digests(self, prefix: str | None = None) -> Iterator[str]:
         """The digests of all objects, in order, lazily. Files of anybody else are passed over.
 
+        Long lists are listed several pages at a time.
+
         Args:
             prefix: Only digests that start with it, such as `sha256:ab`.
 
         Raises:
             InvalidDigestError: No digest starts like `prefix`.
         """
-        return self._list(object_prefix(prefix))
+        from devqubit.storage._lookup import list_objects
 
-    def _list(self, key_prefix: str) -> Iterator[str]:
-        for info in self._bucket.list(key_prefix):
-            digest = digest_of_key(info.key)
-            if digest is not None:
-                yield digest
+        blobs = list_objects(self._bucket, object_prefix(prefix))
+        return (digest for blob in blobs if (digest := digest_of_key(blob.key)) is not None)
 
     def _put(self, key: str, body: bytes) -> None:
         small = len(body) < LARGE and self._bucket.capabilities.conditional_create

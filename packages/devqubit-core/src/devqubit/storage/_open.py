@@ -60,7 +60,11 @@ def create_store(
         from devqubit.storage._cache import open_cache
 
         kept = open_cache(cache, cache_size)
-    return ObjectStore(open_bucket(default_store_url() if url is None else url, options), kept)
+    bucket, given = _open_url(default_store_url() if url is None else url, options)
+    if kept is not None:
+        folder = cache if isinstance(cache, bool) else kept.folder
+        given = {**given, "cache": folder, "cache_size": cache_size}
+    return ObjectStore(bucket, kept).opened_by(create_store, bucket.location, given)
 
 
 def create_registry(
@@ -86,19 +90,29 @@ def create_registry(
     """
     from devqubit.storage._registry import Registry
 
-    bucket = open_bucket(default_registry_url() if url is None else url, options)
-    return Registry(bucket, max_staleness=max_staleness)
+    bucket, given = _open_url(default_registry_url() if url is None else url, options)
+    given = {**given, "max_staleness": max_staleness}
+    opened = Registry(bucket, max_staleness=max_staleness)
+    return opened.opened_by(create_registry, bucket.location, given)
 
 
 def open_bucket(url: str | os.PathLike[str], options: Mapping[str, object] | None = None) -> Bucket:
     """Opens the bucket at a URL with the backend of its scheme; raises as `create_store`."""
+    return _open_url(url, options or {})[0]
+
+
+def _open_url(
+    url: str | os.PathLike[str], keywords: Mapping[str, object]
+) -> tuple[Bucket, Mapping[str, object]]:
+    """The bucket, and all the options that it was opened with."""
     parsed = parse_url(url)
     plugin = plugins.resolve(parsed.scheme)
     backend = plugin.backend
     if backend.bucket_required and not parsed.bucket:
         example = backend.example or f"{parsed.scheme}://my-bucket/prefix"
         raise InvalidURLError(f"'{parsed.scheme}://' names no bucket: write {example}")
-    return _open(plugin, _request(parsed, backend, options or {}))
+    request = _request(parsed, backend, keywords)
+    return _open(plugin, request), request.options
 
 
 def _request(

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Final, NamedTuple
 
-from devqubit.errors import StorageError
 from devqubit.storage._bucket import Blob, BlobInfo, Bucket, Version
 from devqubit.storage._documents import Document, DocumentFolder, Problem
 from devqubit.storage._index import Index, IndexRebuiltError
@@ -22,7 +21,7 @@ from devqubit.storage._index_tables import (
     put_runs,
     set_meta,
 )
-from devqubit.storage._pool import each
+from devqubit.storage._ranges import list_ranges
 from devqubit.storage._records import RunRecord
 from devqubit.storage._rows import RunRow, run_row
 
@@ -109,20 +108,8 @@ def _list(bucket: Bucket, prefix: str, known: list[str]) -> Iterator[BlobInfo]:
         return
     bounds = [known[len(known) * number // count] for number in range(1, count)]
     ranges = zip(["", *bounds], [*bounds, None], strict=True)
-
-    def part(bound: tuple[str, str | None]) -> list[BlobInfo]:
-        start, end = bound
-        found = []
-        for info in bucket.list(prefix, start_after=start):
-            if end is not None and info.key > end:
-                break
-            found.append(info)
-        return found
-
-    for _, outcome in each(ranges, part, width=min(count, bucket.max_concurrency)):
-        if isinstance(outcome, StorageError):
-            raise outcome
-        yield from outcome
+    for _, found in list_ranges(bucket, prefix, ranges, width=min(count, bucket.max_concurrency)):
+        yield from found
 
 
 class _Place(NamedTuple):

@@ -27,6 +27,7 @@ pytest.register_assert_rewrite(
         for module in (
             "_blobs",
             "_bucket",
+            "_bulk",
             "_failures",
             "_listing",
             "_objects",

@@ -10,6 +10,7 @@ import pytest
 from devqubit.errors import IntegrityError, InvalidDigestError, ObjectNotFoundError
 from devqubit.plugin import Bucket
 from devqubit.storage import ObjectStore
+from devqubit.testing._bulk import BulkChecks
 from devqubit.testing._files import FileChecks
 
 __all__ = ["ObjectStoreConformance"]
@@ -31,7 +32,7 @@ BAD_DIGESTS = [
 ]
 
 
-class ObjectStoreConformance(FileChecks):
+class ObjectStoreConformance(BulkChecks, FileChecks):
     """Putting, getting, verifying, listing."""
 
     @pytest.fixture

@@ -41,15 +41,26 @@ class Worker:
             RuntimeError: It failed, and said why.
         """
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([task, *arguments]) + "\n")
         self._process.stdin.flush()
+        answer = json.loads(self._said(task))
+        self.memory = answer["memory"]
+        return Usage(**answer["usage"])
+
+    def ready(self) -> None:
+        """Waits until it has opened its client.
+
+        Raises:
+            RuntimeError: It failed, and said why.
+        """
+        self._said("opening its client")
+
+    def _said(self, task: str) -> str:
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"{self.name} failed at {task}: see its message above")
-        answer = json.loads(line)
-        self.memory = answer["memory"]
-        return Usage(**answer["usage"])
+        return line
 
 
 @contextmanager
@@ -69,7 +80,9 @@ def working(contender: Contender, where: Where) -> Iterator[Worker]:
         text=True,
     )
     with process:  # closes its input when done, at which it ends
-        yield Worker(contender.name, process)
+        worker = Worker(contender.name, process)
+        worker.ready()
+        yield worker
 
 
 class _Tasks:
@@ -131,6 +144,7 @@ def _require(right: bool) -> None:
 def _serve(client: str, where: Where) -> None:
     tasks = _Tasks(CLIENTS[client](where))
     before = peak_memory()
+    print("ready", flush=True)
     for line in sys.stdin:
         task, *arguments = json.loads(line)
         usage: Usage = getattr(tasks, task)(*arguments)

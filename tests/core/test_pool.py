@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 import weakref
@@ -158,11 +157,15 @@ def test_nothing_done_is_held() -> None:
         alive.append(weakref.ref(made := Large()))
         return made
 
-    for item, outcome in each((Large() for _ in range(50)), call, width=2):
-        alive.append(weakref.ref(item))
-        del item, outcome
-    gc.collect()
+    outcomes = each((Large() for _ in range(50)), call, width=2)
+    for _ in range(50):
+        alive.append(weakref.ref(next(outcomes)[0]))
+    for _ in range(1_000):  # a thread may be about to let go of its last one
+        if not [reference for reference in alive if reference() is not None]:
+            break
+        time.sleep(0.01)
     assert [reference() for reference in alive if reference() is not None] == []
+    assert list(outcomes) == []
 
 
 def test_anything_that_is_pending() -> None:

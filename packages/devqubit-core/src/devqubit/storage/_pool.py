@@ -63,7 +63,7 @@ def each(
         todo.check()
         return
     threads = _Threads(call, width)
-    rest, first = chain(first, todo), []
+    rest, first = chain(iter(first), todo), []
     try:
         yield from in_order(rest, threads.begin, held or 2 * width)
         todo.check()
@@ -89,6 +89,7 @@ def in_order(
     try:
         for item in todo:
             waiting.append((item, begin(item)))
+            del item  # what was yielded is held by nobody here
             while waiting and (len(waiting) >= held or waiting[0][1].done()):
                 yield _taken(*waiting.popleft())
         while waiting:
@@ -198,7 +199,7 @@ class _Threads(Generic[T, R]):
 
 
 def _taken(item: T, pending: Pending[R]) -> tuple[T, R]:
-    """A function of its own, so that nothing of what was yielded is held by a variable."""
+    """A function of its own, since a generator's variables hold what it yielded."""
     return item, pending.result()
 
 

@@ -188,6 +188,7 @@ def test_server_without_tls_gets_no_credentials(
     monkeypatch.setattr(google.auth, "default", lambda **_: pytest.fail("looked for credentials"))
     bucket = open_bucket(f"gs://{gcs_bucket}?endpoint_url={gcs_server.endpoint}")
     bucket.write("a", b"1")
+    assert gcs_server.objects(gcs_bucket)["a"].data == b"1"
     bucket.close()
 
 
@@ -220,6 +221,7 @@ def test_project_is_not_required(server: GCSServer, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(google.auth, "default", lambda **options: (found(**options)[0], None))
     bucket = open_bucket(_url(server))
     bucket.write("a", b"1")
+    assert server.objects("bucket")["a"].data == b"1"
     bucket.close()
 
 

@@ -214,8 +214,10 @@ def test_bucket_without_url(store: ObjectStore) -> None:
 
 
 INTERRUPTED = """
+import signal
 import sys
 from devqubit.storage import create_store
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have jobs ignore it
 store = create_store(sys.argv[1])
 print("begun", flush=True)
 list(store.get_many("sha256:" + f"{number:064x}" for number in range(10_000)))

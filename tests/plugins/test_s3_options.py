@@ -6,8 +6,11 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import boto3
+import botocore
 import pytest
 
+from devqubit import __version__
 from devqubit.plugin import ABSENT, Bucket, open_bucket
 from devqubit.storage import create_registry, create_store
 from tests.servers.relay import Answer, Relay, Request, Rule
@@ -18,6 +21,20 @@ MIB = 1024 * 1024
 def region_of(request: Request) -> str:
     """The region that a request is signed for."""
     return request.headers["authorization"].partition("Credential=")[2].split("/")[2]
+
+
+@pytest.mark.parametrize("application", ["", "fridge-7"])
+def test_user_agent(
+    relay: Relay, s3_bucket: str, monkeypatch: pytest.MonkeyPatch, application: str
+) -> None:
+    """Access logs show devqubit, boto3, and the application's id that AWS's settings have."""
+    monkeypatch.setenv("AWS_SDK_UA_APP_ID", application)
+    open_bucket(f"s3://{s3_bucket}?endpoint_url={relay.endpoint}").write("a", b"")
+    names = [part.partition("/") for part in relay.requests[-1].headers["user-agent"].split()]
+    expected = [("devqubit", __version__), ("Boto3", boto3.__version__)]
+    expected += [("Botocore", botocore.__version__)]
+    expected += [("app", application)] if application else []
+    assert [(name, version) for name, _, version in names][: len(expected)] == expected
 
 
 @pytest.fixture

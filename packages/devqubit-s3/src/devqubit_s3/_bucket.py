@@ -43,6 +43,7 @@ _MAX_PARTS: Final = 10_000
 _PART_SIZE: Final = 8 * 1024 * 1024
 _PARTS_IN_FLIGHT: Final = 4
 _DELETE_BATCH: Final = 1_000
+_BATCHES_IN_FLIGHT: Final = 4
 
 
 class S3Bucket(Bucket):
@@ -154,15 +155,15 @@ class S3Bucket(Bucket):
 
     def delete_many(self, keys: Iterable[str]) -> Iterator[tuple[str, StorageError | None]]:
         todo = iter(keys)
-        while batch := tuple(islice(todo, _DELETE_BATCH)):
-            failed = self._delete_batch(batch)
+        batches = iter(lambda: tuple(islice(todo, _DELETE_BATCH)), ())
+        for batch, failed in each(batches, self._delete_batch, width=_BATCHES_IN_FLIGHT):
             for key in batch:
-                yield key, failed.get(key)
+                yield key, failed if isinstance(failed, StorageError) else failed.get(key)
 
     def upload(self, key: str, fileobj: BinaryIO, size: int) -> Version:
         if size <= _PART_SIZE:
             return super().upload(key, fileobj, size)
-        write_id = secrets.token_hex(8)
+        write_id = secrets.token_hex(4)
         stored = {"Metadata": {WRITE_ID: write_id}, **self._stored}
         created = self._call("create_multipart_upload", key, **stored)
         upload_id = self._required(created, "UploadId")
@@ -287,8 +288,6 @@ class S3Bucket(Bucket):
             answer = self._call("delete_objects", Delete={"Objects": objects})
         except (BackendError, UnsupportedError):
             answer = {}  # some servers have no batches, or want a checksum that boto3 gave up
-        except StorageError as exc:
-            return dict.fromkeys(keys, exc)
         deleted = {item.get("Key") for item in answer.get("Deleted", ())}
         return dict(super().delete_many(k for name, k in names.items() if name not in deleted))
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import boto3
+import botocore
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -16,10 +17,12 @@ from botocore.handlers import add_expect_header
 from botocore.loaders import create_loader
 from botocore.utils import parse_timestamp
 
+from devqubit import __version__
 from devqubit.plugin import Option, Retry
 
 __all__ = ["custom_endpoint", "make_client"]
 
+_AGENT: Final = f"devqubit/{__version__} Boto3/{boto3.__version__} Botocore/{botocore.__version__}"
 _LOADER = create_loader()
 _PAYER: Final = "x-amz-request-payer"
 
@@ -39,6 +42,8 @@ def make_client(options: Mapping[str, Option], retry: Retry, connections: int) -
     if core.get_config_variable("data_path") is None:
         # The service's description, parsed once: the next client takes a fifth of the time.
         core.register_component("data_loader", _LOADER)
+    # botocore puts its own together anew for each request: a tenth of the work of a small one.
+    core.set_default_client_config(Config(user_agent=_agent(core)))
     session = boto3.Session(botocore_session=core)
     client = _connect(session, options, retry, connections, custom="endpoint_url" in options)
     if "endpoint_url" not in options and custom_endpoint(client):
@@ -83,6 +88,12 @@ def _connect(
     client.meta.events.register_first("choose-signer.s3.GetObject", _link_signer)
     client.meta.events.register("before-sign.s3.GetObject", _pay_in_link)
     return client
+
+
+def _agent(core: botocore.session.Session) -> str:
+    """What access logs name as the client, with the application's id where one is configured."""
+    application = core.get_config_variable("user_agent_appid")
+    return f"{_AGENT} app/{application}" if application else _AGENT
 
 
 def _link_signer(signature_version: Any, **_: Any) -> str | None:

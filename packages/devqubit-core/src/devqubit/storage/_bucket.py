@@ -231,7 +231,7 @@ class Bucket(ABC):
         _require_version(key, first.version, there.version)
         starts = range(DOWNLOAD_PART, there.size, DOWNLOAD_PART)
         width = DOWNLOADS_IN_FLIGHT
-        for _, found in each(starts, part, width=width, held=width + 1):
+        for _, found in each(starts, part, width=width, held=width):
             if isinstance(found, StorageError):
                 raise found
             _require_version(key, first.version, found.version)

@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final
 
@@ -26,6 +26,7 @@ from devqubit.storage._backend import OpenRequest, Parameter, StorageBackend
 from devqubit.storage._bucket import ABSENT, Absent, Blob, BlobInfo, Bucket, Capabilities, Version
 from devqubit.storage._file_errors import translated
 from devqubit.storage._plugins import hookimpl
+from devqubit.storage._pool import each
 
 __all__ = ["FileBucket", "devqubit_storage_backend"]
 
@@ -33,6 +34,7 @@ __all__ = ["FileBucket", "devqubit_storage_backend"]
 RESERVED: Final = ".devqubit-"
 COPY_CHUNK: Final = 1024 * 1024
 # Windows would otherwise translate line ends; elsewhere the flag does not exist.
+_DELETES_IN_FLIGHT: Final = 4
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 # How file systems without hard links say so.
@@ -127,6 +129,13 @@ class FileBucket(Bucket):
                 os.unlink(path)
             self._sync_folder(os.path.dirname(path))
         return True
+
+    def delete_many(self, keys: Iterable[str]) -> Iterator[tuple[str, StorageError | None]]:
+        def delete(key: str) -> None:
+            self.delete(key)
+
+        # More threads than the disk has use for only stand in line for the lock.
+        return each(keys, delete, width=_DELETES_IN_FLIGHT)
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[BlobInfo]:
         with translated(prefix, self.location):

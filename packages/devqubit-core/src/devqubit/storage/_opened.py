@@ -45,6 +45,11 @@ class Opened:
         """The canonical URL, without secrets."""
         return self._bucket.location
 
+    @property
+    def bucket(self) -> Bucket:
+        """The bucket below, for tools: what it reads is not verified."""
+        return self._bucket
+
     def close(self) -> None:
         """Gives back connections and files. Calling it again is harmless."""
         if _received.get(self._how) is self:

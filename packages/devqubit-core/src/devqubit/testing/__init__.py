@@ -29,6 +29,7 @@ pytest.register_assert_rewrite(
             "_bucket",
             "_bulk",
             "_failures",
+            "_files",
             "_listing",
             "_objects",
             "_plugin",

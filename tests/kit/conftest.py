@@ -39,16 +39,22 @@ def _run(site: Path) -> dict[str, str]:
     suite = "tests/kit/suite.py"
     command = [sys.executable, "-m", "pytest", "--noconftest", "-q", "-p", "no:cacheprovider"]
     command += [f"--junitxml={report}", f"--basetemp={site / 'tmp'}", "--tb=short"]
-    done = subprocess.run(
-        [*command, *(f"{suite}::{argument}" for argument in ARGUMENTS)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}", "PYTEST_ADDOPTS": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    # 1 is that tests failed; anything else, that something could not be run at all.
-    assert done.returncode == 1, done.stdout[-4_000:] + done.stderr[-4_000:]
+    path = f"{site}{os.pathsep}{ROOT}"
+    # On CI, pytest shows whole what differs, and so it must not be large.
+    environment = {**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": "", "CI": "true"}
+    with (site / "output").open("w+") as output:
+        done = subprocess.run(
+            [*command, *(f"{suite}::{argument}" for argument in ARGUMENTS)],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=240,
+            check=False,
+        )
+        output.seek(0)
+        # 1 is that tests failed; anything else, that something could not be run at all.
+        assert done.returncode == 1, output.read()[-8_000:]
     return dict(_outcome(case) for case in ElementTree.parse(report).iter("testcase"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 
 from devqubit.plugin import Bucket, open_bucket
 
-__all__ = ["Conformance", "Isolated", "isolate", "require"]
+__all__ = ["Conformance", "Isolated", "gist", "isolate", "require"]
 
 
 class Isolated:
@@ -50,6 +51,11 @@ def isolate(monkeypatch: pytest.MonkeyPatch, folders: pytest.TempPathFactory) ->
     folder = folders.mktemp("devqubit")
     monkeypatch.setenv("DEVQUBIT_HOME", str(folder / "home"))
     monkeypatch.setenv("DEVQUBIT_CACHE_DIR", str(folder / "cache"))
+
+
+def gist(data: bytes) -> tuple[int, str]:
+    """Length and hash: how megabytes differ takes pytest hours to show, as it does on CI."""
+    return len(data), hashlib.sha256(data).hexdigest()
 
 
 def require(bucket: Bucket, capability: str) -> None:

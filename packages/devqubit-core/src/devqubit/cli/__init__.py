@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from importlib import import_module
 from typing import Any, Final
 
@@ -17,7 +18,16 @@ BACKEND_FAILURE: Final = 3
 INTERRUPTED: Final = 130  # as shells have it: 128 and the number of the signal
 
 _MISTYPED: Final = (InvalidArgumentError, UnknownSchemeError)
-_COMMANDS: Final = {"backends": "_backends"}
+# In the order in which they are listed.
+_COMMANDS: Final = {
+    name: f"_{name}"
+    for name in (
+        *("info", "backends", "config"),
+        *("runs", "projects", "groups", "baseline", "refresh"),
+        *("put", "get", "cat", "ls"),
+        *("completion",),
+    )
+}
 
 
 class _Group(click.Group):
@@ -44,6 +54,11 @@ class _Group(click.Group):
                 raise
             click.echo(f"Error: {exc}", err=True)
             ctx.exit(USAGE if isinstance(exc, _MISTYPED) else BACKEND_FAILURE)
+        except OSError as exc:
+            if ctx.params["debug"] or exc.errno == errno.EPIPE:
+                raise  # click ends quietly when nobody reads on, as in `| head`
+            click.echo(f"Error: {exc}", err=True)
+            ctx.exit(BACKEND_FAILURE)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,5 +67,5 @@ class _Group(click.Group):
 def main(debug: bool) -> None:
     """Artifacts and run records of quantum experiments, at a URL.
 
-    Exit codes: 0 done, 1 a problem was found, 2 usage, 3 the backend failed.
+    Exit codes: 0 done, 1 a problem was found, 2 usage, 3 the backend failed or has no such thing.
     """

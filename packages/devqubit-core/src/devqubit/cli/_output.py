@@ -9,14 +9,27 @@ from typing import Any
 
 import click
 
-__all__ = ["json_option", "print_json", "print_table"]
+__all__ = ["json_line", "json_option", "print_json", "print_record", "print_table", "size_text"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 
+def json_line(value: object) -> bytes:
+    """A value as one line of JSON."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
 def print_json(value: object) -> None:
     """Prints a value as one line of JSON."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(json_line(value), nl=False)
+
+
+def print_record(record: object, as_json: bool) -> None:
+    """Prints a document: over several lines for people, in ASCII as terminals obey the rest."""
+    if as_json:
+        print_json(record)
+    else:
+        click.echo(json.dumps(record, indent=2))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
@@ -38,6 +51,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
         cells: list[Any] = [Text(cell) for cell in row]  # names are no markup
         table.add_row(*cells)
     Console().print(table)
+
+
+def size_text(size: int) -> str:
+    """A number of bytes for people, in powers of 1024."""
+    number, unit = float(size), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if number < 1024 or unit == "TiB":
+            break
+        number /= 1024
+    return f"{size} B" if unit == "B" else f"{number:.1f} {unit}"
 
 
 def _line(cell: object) -> str:

@@ -8,9 +8,9 @@ registry = create_registry("s3://my-bucket/devqubit")
 ```
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from devqubit._lazy import attributes
 from devqubit.storage._open import create_registry, create_store
 
 if TYPE_CHECKING:
@@ -51,13 +51,7 @@ _MODULES = {
     "available_backends": "_available",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = attributes(globals(), _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,7 @@ __all__ = [
     "list_problems",
     "list_projects",
     "page",
+    "select_records",
     "select_runs",
     "time_bounds",
 ]
@@ -65,6 +66,25 @@ def select_runs(
         (*values, limit, offset),
     )
     return [summary_of(row) for row in rows]
+
+
+def select_records(
+    connection: sqlite3.Connection, texts: Mapping[str, str | None], after: str, limit: int
+) -> list[tuple[str, str, bytes]]:
+    """Key, version and record of runs, by key.
+
+    Args:
+        connection: The index.
+        texts: What columns must hold; None for anything.
+        after: Only keys behind this one.
+        limit: How many at most.
+    """
+    where, values = _where(texts)
+    return connection.execute(
+        "SELECT key, version, record FROM runs JOIN records USING (id) "
+        f"WHERE {where} AND key > ? ORDER BY key LIMIT ?",
+        (*values, after, limit),
+    ).fetchall()
 
 
 def count_runs(connection: sqlite3.Connection, texts: Mapping[str, str | None]) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from sqlite3 import Connection
 from typing import Any, Final
 
 from devqubit.errors import RunNotFoundError
@@ -31,6 +33,7 @@ __all__ = ["Registry"]
 
 MAX_STALENESS: Final = 10.0
 UPDATE_SECONDS: Final = 60.0
+_PAGE: Final = 500
 
 
 class Registry(Opened):
@@ -213,6 +216,20 @@ class Registry(Opened):
         )
         return [RunRecord(json.loads(data), Version(version)) for version, data in found]
 
+    def iter_runs(
+        self, *, project: str | None = None, status: str | None = None
+    ) -> Iterator[RunRecord]:
+        """All runs, of a project and with a status where given, in constant memory.
+
+        Yields:
+            The runs as `search_runs` gives them, in the order of their files' names.
+        """
+        texts = {"project": project, "status": status}
+        last = ""
+        while found := self._index.ask(partial(_records_after, texts, last)):
+            yield from (RunRecord(json.loads(data), Version(v)) for _, v, data in found)
+            last = found[-1][0]
+
     def count_runs(self, *, project: str | None = None, status: str | None = None) -> int:
         """How many runs there are, of a project and with a status where given."""
         texts = {"project": project, "status": status}
@@ -371,3 +388,9 @@ class Registry(Opened):
         """Gives back connections and files. Calling it again is harmless."""
         self._index.close()
         super().close()
+
+
+def _records_after(
+    texts: Mapping[str, str | None], last: str, connection: Connection
+) -> list[tuple[str, str, bytes]]:
+    return questions.select_records(connection, texts, last, _PAGE)

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from devqubit.errors import InvalidURLError
 
-__all__ = ["StorageURL", "canonical_url", "has_credentials", "parse_url", "redact"]
+__all__ = ["StorageURL", "below", "canonical_url", "has_credentials", "parse_url", "redact"]
 
 # RFC 3986 schemes, but of two characters and more: one letter is a Windows drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
@@ -84,6 +84,19 @@ def redact(url: str) -> str:
     if has_credentials(url):
         url = url.split("://", 1)[0] + "://***@" + url[url.rindex("@") + 1 :]
     return re.split(r"[?#]", url, maxsplit=1)[0]
+
+
+def below(url: str, folder: str) -> str:
+    """The URL of a folder below a URL, or path, with the same parameters.
+
+    Args:
+        url: A storage URL or a local path.
+        folder: The folder's name.
+    """
+    if _SCHEME.match(url) is None:
+        return os.path.join(url, folder)
+    place, mark, parameters = url.partition("?")
+    return f"{place.rstrip('/')}/{folder}{mark}{parameters}"
 
 
 def canonical_url(scheme: str, bucket: str, prefix: str, identity: Mapping[str, str]) -> str:

@@ -105,6 +105,17 @@ class RegistryConformance(RegistryFileChecks):
         assert (first.adapter, second.adapter) == ("cirq", "braket")
         assert first.version != second.version
 
+    def test_all_runs(self, registry: Registry) -> None:
+        """All runs are gone through, page by page, or those of a project and status."""
+        for number in range(1_030):
+            status = "FAILED" if number % 2 else "FINISHED"
+            fields = {"project": f"p{number % 5}", "info": {"status": status}}
+            registry.save(record(f"run-{number:04}", **fields))
+        runs = [run.run_id for run in registry.iter_runs()]
+        assert runs == [f"run-{number:04}" for number in range(1_030)]
+        found = [run.run_id for run in registry.iter_runs(project="p3", status="FAILED")]
+        assert found == [f"run-{number:04}" for number in range(3, 1_030, 10)]
+
     def test_missing_run(self, registry: Registry) -> None:
         """What is not there is RunNotFoundError, None or False, as the call says."""
         with pytest.raises(RunNotFoundError) as caught:

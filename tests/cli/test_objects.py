@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -25,6 +26,22 @@ def test_put_and_get(devqubit: Workspace, tmp_path: Path) -> None:
     assert target.read_bytes() == b"counts"
     (done,) = devqubit.json("get", f"sha256:{hexadecimal}", "-o", str(target), "--force")
     assert done == {"digest": f"sha256:{hexadecimal}", "output": str(target), "bytes": 6}
+
+
+def test_put_many(devqubit: Workspace, tmp_path: Path) -> None:
+    """Many files are stored in order; one that cannot be is named, and costs no other."""
+    names = [str(tmp_path / f"{number}") for number in range(20)]
+    for name in names:
+        Path(name).write_text(name)
+    assert [found["name"] for found in devqubit.json("put", *names)] == names
+    blocked = devqubit.home / "objects/sha256" / hashlib.sha256(b"new").hexdigest()[:2]
+    (tmp_path / "new").write_bytes(b"new")
+    if blocked.exists():
+        shutil.rmtree(blocked)
+    blocked.write_bytes(b"a file where a folder must be")
+    done = devqubit("put", str(tmp_path / "new"), *names[:2])
+    assert (done.returncode, len(done.stdout.splitlines())) == (3, 2)
+    assert done.stderr.decode().startswith(f"Error: {tmp_path / 'new'}: ")
 
 
 def test_get_replaces_nothing(devqubit: Workspace, tmp_path: Path) -> None:

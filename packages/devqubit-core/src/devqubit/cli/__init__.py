@@ -9,13 +9,10 @@ from typing import Any, Final
 import click
 
 from devqubit import __version__
+from devqubit.cli._exit_codes import BACKEND_FAILURE, INTERRUPTED, USAGE
 from devqubit.errors import DevQubitError, InvalidArgumentError, UnknownSchemeError
 
 __all__ = ["main"]
-
-USAGE: Final = 2
-BACKEND_FAILURE: Final = 3
-INTERRUPTED: Final = 130  # as shells have it: 128 and the number of the signal
 
 _MISTYPED: Final = (InvalidArgumentError, UnknownSchemeError)
 # In the order in which they are listed.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from devqubit.cli._exit_codes import PROBLEM
 from devqubit.cli._options import confirm, dry_run_option, registry_option, yes_option
 from devqubit.cli._output import json_option, print_json, print_table
 from devqubit.storage import create_registry
@@ -60,7 +61,7 @@ def get_baseline(project: str, registry: str | None, as_json: bool) -> None:
         found = opened.get_baseline(project)
     if found is None:
         click.echo(f"{project!r} has no baseline", err=True)
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(PROBLEM)
     elif as_json:
         print_json(found)
     else:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from devqubit.cli._exit_codes import PROBLEM
 from devqubit.cli._options import registry_option
 from devqubit.cli._output import json_option, print_json, print_table
 from devqubit.storage import create_registry
@@ -38,4 +39,4 @@ def command(registry: str | None, as_json: bool) -> None:
         if problems:
             print_table(("file", "problem"), ((p.key, p.reason) for p in problems))
     if problems:
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(PROBLEM)

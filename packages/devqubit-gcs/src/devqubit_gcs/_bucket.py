@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, BinaryIO, Final, TypeVar
@@ -30,6 +30,7 @@ from devqubit.plugin import (
     Blob,
     BlobInfo,
     Bucket,
+    Capabilities,
     ConditionalRequests,
     OpenRequest,
     Retry,
@@ -85,6 +86,7 @@ class GCSBucket(Bucket):
         self._kms_key_name = options.get("kms_key_name")
         self._storage_class = options.get("storage_class")
         self._bucket_seen = False
+        self.capabilities = Capabilities(unproven=endpoint is not None)
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Blob:
         if length == 0:
@@ -163,6 +165,15 @@ class GCSBucket(Bucket):
         self._check(key)
         with translated(self.location, key):
             return signed_url(self._connector.get(), self._prefix + key, expires, self.location)
+
+    def describe(self) -> Mapping[str, str]:
+        bucket = self._bucket()
+        try:
+            self._call(None, lambda: bucket.reload(**self._once))
+            versioning = "Enabled" if bucket.versioning_enabled else "off"
+        except StorageError as exc:
+            versioning = f"not known: {exc}"
+        return {"identity": self._connector.get().identity, "versioning": versioning}
 
     def close(self) -> None:
         self._connector.close()

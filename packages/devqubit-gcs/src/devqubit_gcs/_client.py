@@ -61,6 +61,14 @@ class Connection:
     pid: int
     answered: Answered
 
+    @property
+    def identity(self) -> str:
+        """Whose credentials are used."""
+        credentials = self.session.credentials
+        if isinstance(credentials, AnonymousCredentials):
+            return "anonymous"
+        return str(getattr(credentials, "service_account_email", None) or "a user, not a service")
+
 
 class Connector:
     """Connects at the first need, once in each process: a forked child has its own.

@@ -26,6 +26,7 @@ from devqubit.plugin import (
     Blob,
     BlobInfo,
     Bucket,
+    Capabilities,
     ConditionalRequests,
     OpenRequest,
     Retry,
@@ -33,7 +34,7 @@ from devqubit.plugin import (
     Version,
     each,
 )
-from devqubit_s3._client import custom_endpoint, make_client
+from devqubit_s3._client import custom_endpoint, identity, make_client
 from devqubit_s3._errors import RangeError, translated
 
 __all__ = ["S3Bucket"]
@@ -184,6 +185,15 @@ class S3Bucket(Bucket):
             asked = {"Params": self._object(key), "ExpiresIn": expires}
             return str(self._s3().generate_presigned_url("get_object", **asked))
 
+    def describe(self) -> Mapping[str, str]:
+        found = {"identity": identity(self._request.options)}
+        try:
+            answer = self._call("get_bucket_versioning")
+            found["versioning"] = answer.get("Status", "off")
+        except StorageError as exc:
+            found["versioning"] = f"not known: {exc}"
+        return found
+
     def close(self) -> None:
         self._client.close()
 
@@ -194,6 +204,7 @@ class S3Bucket(Bucket):
         endpoint = custom_endpoint(self._client)
         if endpoint:
             self.location = self._request.location_with(endpoint_url=endpoint)
+            self.capabilities = Capabilities(unproven=True)
 
     def _s3(self) -> Any:
         if self._pid != os.getpid():

@@ -20,7 +20,7 @@ from botocore.utils import parse_timestamp
 from devqubit import __version__
 from devqubit.plugin import Option, Retry
 
-__all__ = ["custom_endpoint", "make_client"]
+__all__ = ["custom_endpoint", "identity", "make_client"]
 
 _AGENT: Final = f"devqubit/{__version__} Boto3/{boto3.__version__} Botocore/{botocore.__version__}"
 _LOADER = create_loader()
@@ -56,6 +56,17 @@ def make_client(options: Mapping[str, Option], retry: Retry, connections: int) -
         # The endpoint came from the environment or the profile.
         client = _connect(session, options, retry, connections, custom=True)
     return client
+
+
+def identity(options: Mapping[str, Option]) -> str:
+    """Whose credentials a client with these options uses, and where they are from."""
+    if options.get("anonymous"):
+        return "anonymous"
+    found = botocore.session.Session(profile=options.get("profile")).get_credentials()
+    if found is None:
+        return "nobody: there are no credentials"
+    key = found.get_frozen_credentials().access_key
+    return f"access key {key[:4]}..., from {found.method}"
 
 
 def custom_endpoint(client: Any) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, NewType
 
@@ -75,6 +75,8 @@ class Capabilities:
             process, all that open it do, also without this.
         ranged_listing: `list` with `start_after` costs no more than what it gives, so
             that parts of a long list can be asked for at the same time.
+        unproven: The backend speaks to servers that others run, and some of them pass over
+            conditions. They are tried before something rests on them.
     """
 
     conditional_create: bool = True
@@ -82,6 +84,7 @@ class Capabilities:
     conditional_delete: bool = True
     persistent: bool = True
     ranged_listing: bool = True
+    unproven: bool = False
 
 
 class Bucket(ABC):
@@ -272,6 +275,14 @@ class Bucket(ABC):
             CredentialsError: The credentials cannot sign.
         """
         raise UnsupportedError(f"{self.location}: this backend has no links to its objects")
+
+    def describe(self) -> Mapping[str, str]:
+        """What only the backend can tell, for people who look for a fault: `devqubit doctor`.
+
+        Such as who is asking (`identity`) or whether old versions are kept (`versioning`), by
+        name. No secrets. Requests that are refused are told of, too, not raised.
+        """
+        return {}
 
     def close(self) -> None:  # noqa: B027  # most have nothing to give back
         """Gives back connections and files. Calling it again is harmless."""

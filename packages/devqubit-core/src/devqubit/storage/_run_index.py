@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from sqlite3 import Connection
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from devqubit.errors import StorageError
 from devqubit.storage._bucket import Bucket
 from devqubit.storage._documents import DocumentFolder
 from devqubit.storage._index import Index, IndexRebuiltError
-from devqubit.storage._index_tables import drop_keys, get_meta, put_runs
+from devqubit.storage._index_tables import drop_keys, get_meta, put_runs, set_meta
 from devqubit.storage._refresh import REFRESHED, RefreshResult, refresh
 from devqubit.storage._rows import RunRow
 
@@ -65,6 +66,16 @@ class RunIndex:
     def drop(self, keys: Iterable[str]) -> None:
         """Takes out files that this client has just deleted."""
         self._note(lambda connection: drop_keys(connection, keys))
+
+    def recall(self, name: str) -> bool:
+        """Whether something was noted with `remember` since the index was made."""
+        with suppress(StorageError):
+            return self._index.change(lambda c: get_meta(c, name)) is not None
+        return False
+
+    def remember(self, name: str) -> None:
+        """Notes something that holds for the registry, for as long as the index lasts."""
+        self._note(lambda connection: set_meta(connection, name, time.time()))
 
     def close(self) -> None:
         """Closes the index; the next question opens it again."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from devqubit.errors import (
+    AccessDeniedError,
     ConflictError,
     CorruptRecordError,
     InvalidRecordError,
@@ -24,6 +25,7 @@ from devqubit.storage._names import candidate_keys, name_key
 from devqubit.storage._records import RunRecord, encode_record
 from devqubit.storage._rows import run_row
 from devqubit.storage._run_index import RunIndex
+from devqubit.storage._trial import Trial, try_conditions
 
 __all__ = ["Change", "RunWriter"]
 
@@ -36,6 +38,8 @@ _LOCKS: Final = 64
 # Seconds that a writer waits at most, at random, after others were first.
 _FIRST_WAIT: Final = 0.005
 _LONGEST_WAIT: Final = 0.5
+# What the index notes of a server that honours conditions.
+_PROVEN: Final = "conditions"
 
 
 class RunWriter:
@@ -56,6 +60,7 @@ class RunWriter:
         self._index = index
         self._points = points
         self._with_points: set[str] = set()
+        self._proven = False
         self._turns = tuple(threading.RLock() for _ in range(_LOCKS))
 
     def read(self, run_id: str) -> Document:
@@ -111,10 +116,10 @@ class RunWriter:
             return False
         return killed
 
-    def delete(self, run_id: str) -> bool:
+    def delete(self, run_id: str, if_version: Version | None = None) -> bool:
         """Deletes a record and the run's metric points; False if there was none."""
         with self._turn(run_id):
-            deleted = self._folder.delete(run_id)
+            deleted = self._folder.delete(run_id, if_version=if_version)
             self._index.drop(candidate_keys("runs", run_id))
         if deleted:
             self._points.delete(run_id)
@@ -152,8 +157,27 @@ class RunWriter:
             self._points.compact(run.run_id)
 
     def _require_conditions(self) -> None:
-        if not self._bucket.capabilities.conditional_replace:
+        can = self._bucket.capabilities
+        if not can.conditional_replace:
             raise UnsupportedError(
                 f"{self._bucket.location} has no conditional writes, so that two writers would "
                 "overwrite each other: use save() without if_version, from one place"
             )
+        if not can.unproven or self._proven or self._index.recall(_PROVEN):
+            return
+        trial = self._try_conditions()
+        if not (trial.create and trial.replace):
+            raise UnsupportedError(
+                f"The server of {self._bucket.location} passes over the conditions of writes, so "
+                "that two writers would overwrite each other: use save() without if_version, from "
+                f"one place. See: devqubit doctor '{self._bucket.location}'"
+            )
+        self._proven = True
+        self._index.remember(_PROVEN)
+
+    def _try_conditions(self) -> Trial:
+        try:
+            return try_conditions(self._bucket)
+        except AccessDeniedError:
+            # Who may write runs alone cannot try; the server's own answers have to do.
+            return Trial(create=True, replace=True, delete=True)

@@ -1,0 +1,29 @@
+"""`devqubit doctor`."""
+
+from __future__ import annotations
+
+from tests.cli.command import Workspace
+
+
+def test_healthy(devqubit: Workspace) -> None:
+    """Registry and store are both looked at, and a problem would be exit code 1."""
+    rows = devqubit.rows("doctor")
+    assert {row[0] for row in rows} == {"registry", "store"}
+    assert {row[2] for row in rows} == {"ok"}
+    checks = devqubit.json("doctor", str(devqubit.home))
+    assert {check["location"] for check in checks} == {devqubit.home.as_uri()}
+    assert [check["name"] for check in checks][-1] == "conditions"
+
+
+def test_problem(devqubit: Workspace, s3_endpoint: str) -> None:
+    """A problem is exit code 1, with what to do about it; no secret is shown."""
+    devqubit.environment["AWS_SECRET_ACCESS_KEY"] = "CANARY"
+    done = devqubit("doctor", f"s3://no-such-bucket?endpoint_url={s3_endpoint}")
+    assert done.returncode == 1
+    assert b"create it" in done.stdout
+    assert b"CANARY" not in done.stdout + done.stderr
+
+
+def test_two_ways_to_say_where(devqubit: Workspace) -> None:
+    """A URL and options are too much."""
+    assert devqubit.refused("doctor", "x", "--store", "y")[0] == 2

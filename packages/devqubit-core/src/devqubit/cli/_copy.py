@@ -13,7 +13,9 @@ from devqubit.cli._options import confirm, dry_run_option, yes_option
 from devqubit.cli._output import json_option, print_json, print_table
 from devqubit.cli._progress import progress
 from devqubit.errors import DevQubitError
-from devqubit.maintenance import copy, open_place
+from devqubit.maintenance import copy, open_place, open_workspace
+from devqubit.maintenance._workspace import DATABASE, is_workspace
+from devqubit.storage._url import parse_url
 
 if TYPE_CHECKING:
     from devqubit.maintenance import CopyReport, Place
@@ -45,7 +47,7 @@ def command(
     as_json: bool,
     **what: Any,
 ) -> None:
-    r"""Copy objects, metric points, runs and baselines from SRC to DST.
+    """Copy objects, metric points, runs and baselines from SRC to DST.
 
     SRC and DST are URLs or folders of registries. SRC may be a workspace of devqubit 0.1.12,
     with its registry.db. Only what DST lacks or has otherwise is copied: after an interruption,
@@ -65,20 +67,21 @@ def command(
                 _ask(ours, theirs, yes, what)
             report = _copy(ours, theirs, dry_run=dry_run, **what)
     _print(report, as_json)
+    if dry_run and not as_json:
+        click.echo("Nothing was changed", err=True)
     if not report.complete:
-        raise SystemExit(1)
+        click.get_current_context().exit(1)
 
 
 @contextmanager
 def _open_source(source: str, store: str | None) -> Iterator[Place]:
-    path = os.path.expanduser(source.removeprefix("file://"))
-    if "://" not in path:
-        from devqubit.maintenance._workspace import is_workspace, open_workspace
-
-        if is_workspace(path):
-            with open_workspace(path, store=store) as place:
-                yield place
-            return
+    url = parse_url(source)
+    if url.scheme == "file" and is_workspace(url.prefix):
+        with open_workspace(url.prefix, store=store) as place:
+            yield place
+        return
+    if url.scheme == "file" and os.path.isfile(old := os.path.join(url.prefix, DATABASE)):
+        click.echo(f"Copying the runs beside {old}; those in it: devqubit copy {old}", err=True)
     with open_place(source, store=store) as place:
         yield place
 
@@ -101,8 +104,8 @@ def _copy(source: Place, target: Place, **what: Any) -> CopyReport:
     with progress("Copying", unit="items") as told:
         try:
             return copy(source, target, progress=told, **what)
-        except (DevQubitError, KeyboardInterrupt) as exc:
-            for note in exc.__notes__:
+        except (DevQubitError, OSError, KeyboardInterrupt) as exc:
+            for note in getattr(exc, "__notes__", ()):
                 click.echo(note, err=True)
             raise
 
@@ -116,5 +119,7 @@ def _print(report: CopyReport, as_json: bool) -> None:
         print_json({**counts, "problems": problems, "seconds": round(report.seconds, 3)})
         return
     print_table(("", *COUNTS), ((kind, *found.values()) for kind, found in counts.items()))
+    if not any(any(found.values()) for found in counts.values()):
+        click.echo("SRC is empty: there is nothing to copy", err=True)
     for problem in report.problems:
         click.echo(f"{problem.key}: {problem.reason}", err=True)

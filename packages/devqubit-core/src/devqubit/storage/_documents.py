@@ -107,14 +107,15 @@ class DocumentFolder:
             return False
         return True
 
-    def delete(self, name: str) -> bool:
+    def delete(self, name: str, *, if_version: Version | None = None) -> bool:
         """Deletes a document, also one that devqubit 0.1.12 wrote under its raw name."""
         if not self._is_ambiguous(name):
-            return self._bucket.delete(name_key(self._folder, name))
+            return self._bucket.delete(name_key(self._folder, name), if_version=if_version)
         deleted = False
         for key in candidate_keys(self._folder, name):
             with suppress(BlobNotFoundError, CorruptRecordError):
-                deleted = (self._read_key(key).name == name and self._bucket.delete(key)) or deleted
+                if self._read_key(key).name == name:
+                    deleted = self._bucket.delete(key, if_version=if_version) or deleted
         return deleted
 
     def scan(self) -> Iterator[Document | Problem]:

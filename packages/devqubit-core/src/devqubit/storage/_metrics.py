@@ -29,7 +29,7 @@ from devqubit.storage._bucket import Blob, Bucket
 from devqubit.storage._names import check_name, encode_name
 from devqubit.storage._records import decode_json
 
-__all__ = ["MetricPoints"]
+__all__ = ["POINTS_A_SEGMENT", "MetricPoints", "Point", "encode_points"]
 
 Point = tuple[str, int, str, float | None]
 """Key, step, timestamp, value."""
@@ -70,7 +70,7 @@ class MetricPoints:
         for run_id, run_points in by_run.items():
             todo = iter(run_points)
             while part := list(islice(todo, POINTS_A_SEGMENT)):
-                self._bucket.write(_folder(run_id) + self._new_name(), _encoded(part))
+                self._bucket.write(_folder(run_id) + self._new_name(), encode_points(part))
         return set(by_run)
 
     def iterate(
@@ -110,7 +110,7 @@ class MetricPoints:
                 if not part:
                     break
                 written.add(f"{stem}.{number:06}.json")
-                self._bucket.write(f"{stem}.{number:06}.json", _encoded(part))
+                self._bucket.write(f"{stem}.{number:06}.json", encode_points(part))
         self._delete([key for key in segments if key not in written])
 
     def delete(self, run_id: str) -> None:
@@ -184,7 +184,8 @@ def _checked(point: Mapping[str, Any]) -> tuple[str, Point]:
         raise InvalidRecordError(f"A metric point of {key!a} cannot be stored: {exc}") from exc
 
 
-def _encoded(points: Iterable[Point]) -> bytes:
+def encode_points(points: Iterable[Point]) -> bytes:
+    """A segment with these points."""
     series: dict[str, list[tuple[int, str, float | str]]] = {}
     for key, step, timestamp, value in points:
         plain = value if value is not None and math.isfinite(value) else _special(value)

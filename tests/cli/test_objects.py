@@ -231,3 +231,21 @@ def test_missing_bucket(devqubit: Workspace, s3_endpoint: str) -> None:
     url = f"s3://no-such-bucket/x?endpoint_url={s3_endpoint}"
     code, message = devqubit.refused("runs", "list", "--registry", url)
     assert (code, "no-such-bucket" in message) == (3, True)
+
+
+def test_help(devqubit: Workspace) -> None:
+    """Every command shows an example, on a line of its own."""
+
+    def commands(*path: str) -> list[tuple[str, ...]]:
+        lines = devqubit.text(*path, "--help").partition("\nCommands:\n")[2].splitlines()
+        return [
+            (*path, line.split()[0]) for line in lines if line.startswith("  ") and line[2] != " "
+        ]
+
+    found = [leaf for path in commands() for leaf in commands(*path) or [path]]
+    assert ("runs", "search") in found
+    for path in found:
+        lines = devqubit.text(*path, "--help").splitlines()
+        assert [
+            line for line in lines if f"devqubit {' '.join(path)}" in line and "Usage" not in line
+        ], path

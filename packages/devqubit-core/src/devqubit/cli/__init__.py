@@ -15,15 +15,26 @@ from devqubit.errors import DevQubitError, InvalidArgumentError, UnknownSchemeEr
 __all__ = ["main"]
 
 _MISTYPED: Final = (InvalidArgumentError, UnknownSchemeError)
-# In the order in which they are listed.
+# Each is in the module of its name; in the order in which they are listed.
 _COMMANDS: Final = {
-    name: f"_{name}"
-    for name in (
-        *("info", "backends", "config"),
-        *("runs", "projects", "groups", "baseline", "refresh"),
-        *("put", "get", "cat", "ls"),
-        *("completion",),
-    )
+    "info": "What serves the store and the registry, and what is in them.",
+    "doctor": "Whether a place can be used, and what to do if not.",
+    "backends": "Which URL schemes there are, and what serves them.",
+    "config": "Where things are when nothing is said.",
+    "runs": "List, search, show, export and delete runs.",
+    "projects": "List the projects.",
+    "groups": "List groups of runs.",
+    "baseline": "Runs that projects compare others with.",
+    "refresh": "Bring the local index up to the bucket.",
+    "put": "Store files.",
+    "get": "Read an object into a file.",
+    "cat": "Print an object.",
+    "ls": "List objects.",
+    "verify": "Find what is damaged, missing or left over.",
+    "gc": "Delete objects that no run refers to.",
+    "prune": "Delete old runs.",
+    "copy": "Copy runs and objects to another place.",
+    "completion": "Complete commands and options in a shell.",
 }
 
 
@@ -36,9 +47,13 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"{__name__}.{_COMMANDS[cmd_name]}")
+        module = import_module(f"{__name__}._{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))  # nothing is imported for it
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

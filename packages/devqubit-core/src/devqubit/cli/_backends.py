@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.option("--load", is_flag=True, help="Try all of them, with the SDKs they need.")
 @json_option
 def command(schemes: tuple[str, ...], load: bool, as_json: bool) -> None:
-    r"""List the backends, or show those of SCHEMEs with their URL parameters.
+    """List the backends, or show those of SCHEMEs with their URL parameters.
 
     \b
     Examples:

@@ -20,7 +20,7 @@ __all__ = ["command"]
 
 @click.group("baseline")
 def command() -> None:
-    r"""Set, get, clear or list the runs that projects compare others with.
+    """Set, get, clear or list the runs that projects compare others with.
 
     \b
     Example:
@@ -34,7 +34,7 @@ def command() -> None:
 @registry_option
 @json_option
 def set_baseline(project: str, run_id: str, registry: str | None, as_json: bool) -> None:
-    r"""Make RUN the baseline of PROJECT.
+    """Make RUN the baseline of PROJECT.
 
     \b
     Example:
@@ -51,7 +51,7 @@ def set_baseline(project: str, run_id: str, registry: str | None, as_json: bool)
 @registry_option
 @json_option
 def get_baseline(project: str, registry: str | None, as_json: bool) -> None:
-    r"""Print the run that is the baseline of PROJECT; exit code 1 if there is none.
+    """Print the run that is the baseline of PROJECT; exit code 1 if there is none.
 
     \b
     Example:
@@ -77,7 +77,7 @@ def get_baseline(project: str, registry: str | None, as_json: bool) -> None:
 def clear_baseline(
     project: str, registry: str | None, yes: bool, dry_run: bool, as_json: bool
 ) -> None:
-    r"""Remove the baseline of PROJECT; the run stays.
+    """Remove the baseline of PROJECT; the run stays.
 
     \b
     Example:
@@ -100,7 +100,7 @@ def clear_baseline(
 @registry_option
 @json_option
 def list_baselines(registry: str | None, as_json: bool) -> None:
-    r"""List the baselines of all projects.
+    """List the baselines of all projects.
 
     \b
     Example:

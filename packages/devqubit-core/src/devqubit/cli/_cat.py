@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.argument("digest")
 @store_option
 def command(digest: str, store: str | None) -> None:
-    r"""Print an object; nothing of it before all is read and verified.
+    """Print an object; nothing of it before all is read and verified.
 
     It waits on this machine's disk until then. DIGEST as for `devqubit get`.
 

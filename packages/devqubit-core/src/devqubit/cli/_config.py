@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.command("config")
 @json_option
 def command(as_json: bool) -> None:
-    r"""Show where things are when nothing is said, and which variable says so.
+    """Show where things are when nothing is said, and which variable says so.
 
     Parameters of URLs are left out: they may be secrets.
 

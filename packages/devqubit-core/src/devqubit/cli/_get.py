@@ -23,7 +23,7 @@ __all__ = ["command"]
 @store_option
 @json_option
 def command(digest: str, output: str | None, force: bool, store: str | None, as_json: bool) -> None:
-    r"""Read an object into a file, which appears only when all of it is there and right.
+    """Read an object into a file, which appears only when all of it is there and right.
 
     DIGEST may lack `sha256:`, and be only the first digits if they are those of one object.
 

@@ -17,7 +17,7 @@ __all__ = ["command"]
 @registry_option
 @json_option
 def command(project: str | None, limit: int, registry: str | None, as_json: bool) -> None:
-    r"""List groups of runs, the one with the newest run first.
+    """List groups of runs, the one with the newest run first.
 
     \b
     Examples:

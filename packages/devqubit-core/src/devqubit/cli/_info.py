@@ -30,7 +30,7 @@ __all__ = ["command"]
 def command(
     url: str | None, objects: bool, store: str | None, registry: str | None, as_json: bool
 ) -> None:
-    r"""Show what serves the store and the registry, and what is in them.
+    """Show what serves the store and the registry, and what is in them.
 
     URL is that of the registry, with its objects in `objects/` or beside; without one, those
     of the environment.

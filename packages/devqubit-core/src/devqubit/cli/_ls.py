@@ -18,7 +18,7 @@ __all__ = ["command"]
 @store_option
 @json_option
 def command(prefix: str, long: bool, store: str | None, as_json: bool) -> None:
-    r"""List the objects, or those whose digests begin with PREFIX, as they come.
+    """List the objects, or those whose digests begin with PREFIX, as they come.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ __all__ = ["command"]
 @registry_option
 @json_option
 def command(registry: str | None, as_json: bool) -> None:
-    r"""List the projects, with their runs and their baseline.
+    """List the projects, with their runs and their baseline.
 
     \b
     Example:

@@ -28,7 +28,7 @@ __all__ = ["command"]
 @store_option
 @json_option
 def command(files: tuple[str, ...], store: str | None, as_json: bool) -> None:
-    r"""Store each FILE, or the input (`-`), and print digests and names.
+    """Store each FILE, or the input (`-`), and print digests and names.
 
     What is there already is not sent again. Of several files, many are on their way at a time,
     and one that cannot be stored keeps no other from it.

@@ -18,7 +18,7 @@ __all__ = ["command"]
 @registry_option
 @json_option
 def command(registry: str | None, as_json: bool) -> None:
-    r"""Bring the index up to the bucket now, and show the files that hold no readable run.
+    """Bring the index up to the bucket now, and show the files that hold no readable run.
 
     Exit code 1 if there are such files.
 

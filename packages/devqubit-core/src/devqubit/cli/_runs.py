@@ -29,7 +29,7 @@ offset_option = click.option(
 
 @click.group("runs")
 def command() -> None:
-    r"""Look at runs, delete them, and write them out.
+    """Look at runs, delete them, and write them out.
 
     \b
     Examples:
@@ -66,7 +66,7 @@ def _filters(function: Callable[..., None]) -> Callable[..., None]:
 @registry_option
 @json_option
 def list_runs(registry: str | None, as_json: bool, **filters: Any) -> None:
-    r"""List runs, newest first.
+    """List runs, newest first.
 
     TIME is ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z.
 
@@ -96,7 +96,7 @@ def list_runs(registry: str | None, as_json: bool, **filters: Any) -> None:
 def search_runs(
     query: str, registry: str | None, as_json: bool, ascending: bool, **arguments: Any
 ) -> None:
-    r"""Search runs with a QUERY: FIELD OPERATOR VALUE, joined by and, or, not.
+    """Search runs with a QUERY: FIELD OPERATOR VALUE, joined by and, or, not.
 
     Operators are = != > >= < <= ~ (holds the text) and exists. Fields are params.*,
     metric.*, tag.*, project, adapter, status, backend, fingerprint, created_at, ended_at,
@@ -121,7 +121,7 @@ def search_runs(
 @registry_option
 @json_option
 def show_runs(run_ids: tuple[str, ...], registry: str | None, as_json: bool) -> None:
-    r"""Show the whole records of runs, as they are in the bucket now.
+    """Show the whole records of runs, as they are in the bucket now.
 
     \b
     Examples:
@@ -142,7 +142,7 @@ def show_runs(run_ids: tuple[str, ...], registry: str | None, as_json: bool) -> 
 def delete_runs(
     run_ids: tuple[str, ...], registry: str | None, yes: bool, dry_run: bool, as_json: bool
 ) -> None:
-    r"""Delete runs and their metric points. Artifacts stay until `devqubit gc`.
+    """Delete runs and their metric points. Artifacts stay until `devqubit gc`.
 
     A run that is the baseline of a project is refused: set or clear that first.
 
@@ -175,7 +175,7 @@ def delete_runs(
 def export_runs(
     project: str | None, status: str | None, output: str | None, registry: str | None, as_json: bool
 ) -> None:
-    r"""Write records out, one JSON document a line.
+    """Write records out, one JSON document a line.
 
     A file appears under its name only when it is whole.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from devqubit.errors import (
@@ -56,7 +56,8 @@ class ObjectStore(ManyObjects):
         """Stores bytes, unless they are there already.
 
         A large body that is there is not even sent. One that is there with another
-        size was damaged, and is replaced.
+        size was damaged, and is replaced; one that was written more than 12 hours ago is
+        written again, so that no garbage collection takes it before a run refers to it.
 
         Args:
             data: The object.
@@ -122,9 +123,12 @@ class ObjectStore(ManyObjects):
                 return self.put_bytes(file.read())
             digest = file.digest()
             key = object_key(digest)
-            if not self._holds(key, file.size):
+
+            def send() -> None:
+                file.rewind()
                 self._bucket.upload(key, cast("BinaryIO", file), file.size)
-            elif progress is not None:
+
+            if not self._send_unless_held(key, file.size, send) and progress is not None:
                 progress(file.size, file.size)
             return digest
 
@@ -280,16 +284,25 @@ class ObjectStore(ManyObjects):
                 return
             except ConflictError:
                 pass  # it is there; whether whole is seen below
-        if not self._holds(key, len(body)):
-            # Whoever else writes this key writes the same bytes: no condition is needed.
-            self._bucket.write(key, body)
+        # Whoever else writes this key writes the same bytes: no condition is needed.
+        self._send_unless_held(key, len(body), lambda: self._bucket.write(key, body))
 
-    def _holds(self, key: str, size: int) -> bool:
-        """Whether an object is there and whole, as far as its size tells."""
+    def _send_unless_held(self, key: str, size: int, send: Callable[[], object]) -> bool:
+        """Sends an object that is not there, not whole, or so old that it may be collected.
+
+        False if it was there. Whether it is whole, its size tells.
+        """
+        from devqubit.storage._lease import is_fresh, write_again
+
         try:
-            return self._bucket.stat(key).size == size
+            there = self._bucket.stat(key)
         except BlobNotFoundError:
+            send()
+            return True
+        if there.size == size and is_fresh(there):
             return False
+        write_again(self._bucket, key, send)
+        return True
 
     def _download(
         self, digest: str, file: BinaryIO, progress: Progress | None, size: int | None

@@ -123,13 +123,19 @@ class Registry(Opened):
         """
         return self._runs.exists(run_id)
 
-    def delete(self, run_id: str) -> bool:
+    def delete(self, run_id: str, *, if_version: Version | None = None) -> bool:
         """Deletes a run and its metric points; False if there was none. Artifacts stay.
+
+        Args:
+            run_id: The run.
+            if_version: Delete only if the stored record still has this version, that of
+                `RunRecord.version`.
 
         Raises:
             InvalidNameError: No run can have that id.
+            ConflictError: `if_version` is not the stored one: somebody else was first.
         """
-        return self._writer.delete(run_id)
+        return self._writer.delete(run_id, if_version)
 
     def list_runs(
         self,

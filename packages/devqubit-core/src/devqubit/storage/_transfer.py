@@ -44,8 +44,13 @@ class SourceFile:
     def digest(self) -> str:
         """The digest of what will be read."""
         found = digest_of_file(self._file)
-        self._file.seek(self._start)
+        self.rewind()
         return found
+
+    def rewind(self) -> None:
+        """Makes it ready to be read from its start, perhaps again."""
+        self._file.seek(self._start)
+        self._done = 0
 
     def read(self, size: int = -1) -> bytes:
         """Reads on, at most to the end that the file had.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -286,6 +287,40 @@ def test_run_that_is_saved_meanwhile(local: tuple[Place, Place]) -> None:
     copy(source, target, progress=save_one)
     assert target.registry.exists("late")
     assert target.store.get_bytes(saved[0]) == b"late"
+
+
+@pytest.mark.parametrize("project", [None, "bell"])
+def test_object_that_is_collected_meanwhile(
+    local: tuple[Place, Place], project: str | None
+) -> None:
+    """What was at the target, and is deleted before a run there names it, is copied after all."""
+    source, target = local
+    orphan = target.store.put_bytes(b"bell")  # which runs of the source name
+
+    def collect(done: int, total: int | None) -> None:
+        target.store.delete(orphan)
+
+    assert copy(source, target, project=project, progress=collect).complete
+    assert target.store.get_bytes(orphan) == b"bell"
+    assert list(target.store.bucket.list("_gc/")) == []
+
+
+def test_collection_that_is_under_way(local: tuple[Place, Place]) -> None:
+    """A collection at the target that is about to delete is waited for."""
+    source, target = local
+    orphan = target.store.put_bytes(b"bell")
+    bucket = target.store.bucket
+    bucket.write("_gc/of a collection", b"{}")
+
+    def collect() -> None:
+        target.store.delete(orphan)
+        bucket.delete("_gc/of a collection")
+
+    timer = threading.Timer(1, collect)
+    timer.start()
+    assert copy(source, target).complete
+    timer.join()
+    assert target.store.get_bytes(orphan) == b"bell"
 
 
 def test_baseline_that_is_set_meanwhile(local: tuple[Place, Place]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devqubit.errors import InvalidArgumentError
+from devqubit.errors import CorruptRecordError, InvalidArgumentError
 from devqubit.maintenance import PrunedRun, prune_runs
 from devqubit.storage import Registry, create_registry
 
@@ -100,3 +100,11 @@ def test_something_must_be_said(registry: Registry) -> None:
     """A call that would delete every run is an error."""
     with pytest.raises(InvalidArgumentError, match="--older-than"):
         prune_runs(registry, dry_run=False)
+
+
+def test_unreadable_baseline(registry: Registry) -> None:
+    """Where nobody knows which run a baseline keeps, nothing is deleted."""
+    registry.bucket.write("baselines/a.json", b"{")
+    with pytest.raises(CorruptRecordError, match=r"baselines/a\.json"):
+        prune_runs(registry, older_than=MONTH, dry_run=False)
+    assert len(left(registry)) == 10

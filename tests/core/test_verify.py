@@ -75,6 +75,7 @@ def test_every_kind_of_problem(store: ObjectStore, registry: Registry) -> None:
     store.bucket.write(key_of(large), bytes(9 * 1024 * 1024 - 1) + b"1")
     store.delete(gone)
     registry.set_baseline("p", "r")
+    registry.bucket.write("baselines/x.json", b"{")
     registry.bucket.write("baselines/q.json", b'{"project":"q","run_id":"no","set_at":"then"}')
     registry.bucket.write("runs/torn.json", b"{")
     report, found = check(store, registry)
@@ -83,6 +84,7 @@ def test_every_kind_of_problem(store: ObjectStore, registry: Registry) -> None:
         ("damaged object", large),
         ("missing object", gone),
         ("unreadable run", "runs/torn.json"),
+        ("bad baseline", "baselines/x.json"),
         ("bad baseline", "q"),
     }
     assert report.problems["damaged object"] == 2

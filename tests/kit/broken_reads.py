@@ -22,6 +22,7 @@ __all__ = [
     "FolderPrefix",
     "IgnoresCase",
     "KeepsTheTail",
+    "KeepsTheTime",
     "LiveList",
     "LocalTime",
     "LosesEmptyBlobs",
@@ -145,6 +146,18 @@ class LocalTime(MemoryBucket):
 
     def _info(self, key: str, stored: Stored) -> BlobInfo:
         return replace(super()._info(key, stored), modified=datetime.now())
+
+
+class KeepsTheTime(MemoryBucket):
+    """Gives the time at which a blob was created, whenever it was written again."""
+
+    def _put(self, key: str, data: bytes) -> Version:
+        before = self._blobs.get(self._name(key))
+        version = super()._put(key, data)
+        if before is not None:
+            now = self._blobs[self._name(key)]
+            self._blobs[self._name(key)] = replace(now, modified=before.modified)
+        return version
 
 
 class DeletesNothing(MemoryBucket):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from devqubit.errors import BlobNotFoundError
 from devqubit.plugin import Absent, OpenRequest, Version
@@ -15,6 +16,7 @@ __all__ = [
     "LongKeyCrashes",
     "MissingBucketIsEmpty",
     "TokenInCause",
+    "TokenInDescription",
     "TokenInLocation",
     "TokenInLog",
     "TokenInRepr",
@@ -92,6 +94,17 @@ class TokenInCause(MemoryBucket):
         except BlobNotFoundError as exc:
             sdk = LookupError(f"404 for GET {key}, Authorization: Bearer {self._token}")
             raise exc from sdk
+
+
+class TokenInDescription(MemoryBucket):
+    """Tells the doctor what it was opened with."""
+
+    def __init__(self, request: OpenRequest) -> None:
+        super().__init__(request)
+        self._token = str(request.options.get("token"))
+
+    def describe(self) -> Mapping[str, str]:
+        return {"identity": self._token}
 
 
 class TokenInLocation(MemoryBucket):

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.reliability, pytest.mark.timeout(900)]
 
 SECONDS = 60
 WRITERS = 4
-OBJECTS = 60
+OBJECTS = 300
 SEED = 20260131
 AHEAD = timedelta(minutes=15)
 

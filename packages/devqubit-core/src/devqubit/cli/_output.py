@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-__all__ = ["json_line", "json_option", "print_json", "print_record", "print_table", "size_text"]
+__all__ = [
+    "json_line",
+    "json_option",
+    "one_line",
+    "print_json",
+    "print_record",
+    "print_table",
+    "size_text",
+]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
@@ -34,7 +42,7 @@ def print_record(record: object, as_json: bool) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
     """Prints rows: aligned and under a heading on a terminal, else separated by tabs."""
-    texts = [[_line(cell) for cell in row] for row in rows]
+    texts = [[one_line(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in texts:
             click.echo("\t".join(row))
@@ -63,7 +71,7 @@ def size_text(size: int) -> str:
     return f"{size} B" if unit == "B" else f"{number:.1f} {unit}"
 
 
-def _line(cell: object) -> str:
+def one_line(cell: object) -> str:
     """A cell's text without what would break its line, or the terminal."""
     text = "" if cell is None else str(cell)
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

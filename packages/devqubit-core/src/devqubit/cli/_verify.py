@@ -12,7 +12,7 @@ import click
 
 from devqubit.cli._durations import moment, registries_option, share
 from devqubit.cli._options import store_option
-from devqubit.cli._output import _line, json_option, print_json, print_table, size_text
+from devqubit.cli._output import json_option, one_line, print_json, print_table, size_text
 from devqubit.cli._progress import progress
 from devqubit.maintenance import verify
 from devqubit.storage import create_registry, create_store
@@ -70,7 +70,7 @@ def command(
             else:
                 state = "repaired" if finding.repaired else "open"
                 cells = (state, finding.kind, finding.name, finding.detail)
-                click.echo("\t".join(_line(cell) for cell in cells))
+                click.echo("\t".join(one_line(cell) for cell in cells))
 
         with progress("Hashing", unit="B") as draw:
             report = verify(

@@ -6,10 +6,12 @@ whatever is seen at the target while it is copied, and after it was broken off, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devqubit.maintenance._copy_blobs import copy_objects, copy_points, copy_referenced
 from devqubit.maintenance._copy_documents import (
+    Selection,
     copy_baselines,
     copy_runs,
     list_baselines,
@@ -17,7 +19,8 @@ from devqubit.maintenance._copy_documents import (
 )
 from devqubit.maintenance._copy_job import Job, require_apart
 from devqubit.maintenance._copy_mirror import mirror, require_something
-from devqubit.maintenance._copy_report import CopyReport, Ledger, Tally
+from devqubit.maintenance._copy_report import RUNS, CopyReport, Ledger, Tally
+from devqubit.storage._lease import wait_for_collections
 from devqubit.storage._names import check_name
 
 if TYPE_CHECKING:
@@ -83,14 +86,27 @@ def _run(job: Job, delete: bool) -> None:
     # Runs are listed first: objects of those that are there are there, and what is written
     # from now on is known to be late.
     selection = select_runs(job)
-    if job.project is None:
-        copy_objects(job)
-        copy_points(job, lambda folder: True)
-    else:
-        copy_referenced(job, selection.digests)
-        copy_points(job, lambda folder: folder in selection.folders)
+    _copy_objects(job, selection)
+    copy_points(job, lambda folder: job.project is None or folder in selection.folders)
     baselines = list_baselines(job)
     copy_runs(job, selection)
     copy_baselines(job, baselines)
+    if job.ledger.wrote(RUNS) and not job.dry_run:
+        _copy_collected(job, selection)
     if delete and not job.ledger.failed:
         mirror(job, selection)
+
+
+def _copy_objects(job: Job, selection: Selection) -> None:
+    if job.project is None:
+        copy_objects(job)
+    else:
+        copy_referenced(job, selection.digests)
+
+
+def _copy_collected(job: Job, selection: Selection) -> None:
+    """Copies objects again that were at the target, but went before a run there named them."""
+    wait_for_collections(job.target.store.bucket)
+    again = replace(job, ledger=Ledger(None))
+    _copy_objects(again, selection)
+    job.ledger.add_copied(again.ledger)

@@ -145,6 +145,16 @@ class Ledger:
         if self.progress is not None:
             self.progress(self._items, None)
 
+    def add_copied(self, other: Ledger) -> None:
+        """Counts what was copied when it was looked at once more, and nothing else of that."""
+        for (kind, what), number in other._counts.items():
+            if what in (Outcome.COPIED.value, Outcome.REPLACED.value, "bytes"):
+                self._counts[kind, what] += number
+
+    def wrote(self, kind: str) -> bool:
+        """Whether anything of a kind was written."""
+        return any(self._counts[kind, what.value] for what in (Outcome.COPIED, Outcome.REPLACED))
+
     @property
     def failed(self) -> int:
         """How many items could not be copied."""

@@ -90,6 +90,7 @@ def prune_runs(
 
     Raises:
         InvalidArgumentError: Nothing says which runs are old, or a number is negative.
+        CorruptRecordError: A baseline cannot be read.
         StorageError: The registry cannot be read or written; `each` has what was deleted.
     """
     if older_than is None and status is None and keep == 0:
@@ -168,6 +169,11 @@ def _delete(registry: Registry, judged: RunSummary) -> bool:
 
 
 def _baselines(registry: Registry) -> set[str]:
+    for problem in registry.baseline_problems():
+        raise CorruptRecordError(
+            f"{registry.location}: {problem.key} cannot be read, and nobody knows which run it "
+            f"keeps ({problem.reason}). Mend or delete it, then try again"
+        )
     return {baseline["run_id"] for baseline in registry.list_baselines()}
 
 

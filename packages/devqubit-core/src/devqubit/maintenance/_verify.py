@@ -49,7 +49,7 @@ class Finding:
 
     Attributes:
         kind: What is wrong.
-        name: The digest, the file of the run, or the project of the baseline.
+        name: The digest, the file of the run or baseline, or the baseline's project.
         detail: Why, or who refers to it.
         repaired: Whether it was brought back from the other store.
     """
@@ -242,6 +242,8 @@ class _Check:
             self._broken("missing object", digest, f"run {run_id!r} refers to it")
 
     def _look_at_baselines(self, registry: Registry) -> None:
+        for problem in registry.baseline_problems():
+            self._say(Finding(kind="bad baseline", name=problem.key, detail=problem.reason))
         for baseline in registry.list_baselines():
             if registry.exists(baseline["run_id"]):
                 self._baselines += 1

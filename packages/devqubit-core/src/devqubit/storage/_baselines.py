@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 
 from devqubit.errors import CorruptRecordError
 from devqubit.storage._bucket import Bucket
@@ -37,17 +38,30 @@ class Baselines:
         """Deletes the baseline of a project; False if there was none."""
         return self._folder.delete(project)
 
-    def list(self) -> list[BaselineInfo]:
+    def problems(self) -> Sequence[Problem]:
+        """The files that hold no baseline."""
+        return _scan(self._folder)[1]
+
+    def list(self) -> Sequence[BaselineInfo]:
         """All that can be read, by project; the others are logged."""
-        found: list[BaselineInfo] = []
-        for item in self._folder.scan():
-            try:
-                if isinstance(item, Problem):
-                    raise CorruptRecordError(item.reason)
-                found.append(_baseline(item))
-            except CorruptRecordError as exc:
-                logger.warning("%s: %s left out: %s", self._location, item.key, exc)
+        found, problems = _scan(self._folder)
+        for problem in problems:
+            logger.warning("%s: %s left out: %s", self._location, problem.key, problem.reason)
         return sorted(found, key=lambda baseline: baseline["project"])
+
+
+def _scan(folder: DocumentFolder) -> tuple[list[BaselineInfo], list[Problem]]:
+    found: list[BaselineInfo] = []
+    problems: list[Problem] = []
+    for item in folder.scan():
+        if isinstance(item, Problem):
+            problems.append(item)
+            continue
+        try:
+            found.append(_baseline(item))
+        except CorruptRecordError as exc:
+            problems.append(Problem(item.key, str(exc)))
+    return found, problems
 
 
 def _baseline(document: Document) -> BaselineInfo:

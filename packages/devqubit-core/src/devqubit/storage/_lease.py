@@ -36,7 +36,7 @@ from devqubit.errors import BlobNotFoundError, ConflictError, StorageError
 if TYPE_CHECKING:
     from devqubit.storage._bucket import BlobInfo, Bucket
 
-__all__ = ["FRESH", "LEASE", "Lease", "is_fresh", "write_again"]
+__all__ = ["FRESH", "LEASE", "Lease", "is_fresh", "wait_for_collections", "write_again"]
 
 FRESH: Final = timedelta(hours=12)
 """The age up to which a put takes an object for safe from any collection."""
@@ -62,26 +62,47 @@ def write_again(bucket: Bucket, key: str, write: Callable[[], object]) -> None:
         write: Writes it; is called once more if the object was deleted meanwhile.
     """
     write()
-    _wait_for_leases(bucket, key)
+    _wait_for_leases(bucket, lambda: _modified(bucket, key))
     try:
         bucket.stat(key)
     except BlobNotFoundError:
         write()
 
 
-def _wait_for_leases(bucket: Bucket, key: str) -> None:
+def wait_for_collections(bucket: Bucket) -> None:
+    """Returns when every collection that looked before is done with what it deletes.
+
+    For those who rely on many objects at once; what is there afterwards, and is referred to by a
+    run that is saved, stays.
+
+    Args:
+        bucket: Where the objects are.
+    """
+
+    def now() -> datetime:
+        with Lease(bucket) as own:
+            return own.began
+
+    _wait_for_leases(bucket, now)
+
+
+def _wait_for_leases(bucket: Bucket, now: Callable[[], datetime | None]) -> None:
     leases = {lease.key: lease.modified for lease in bucket.list(_FOLDER)}
     if not leases:
         return
-    try:
-        now = bucket.stat(key).modified
-    except BlobNotFoundError:
-        now = min(leases.values())
-    seen = {lease for lease, modified in leases.items() if now - modified < LEASE}
+    moment = now() or min(leases.values())
+    seen = {lease for lease, modified in leases.items() if moment - modified < LEASE}
     end = time.monotonic() + LEASE.total_seconds()
     while seen and time.monotonic() < end:
         time.sleep(_POLL_SECONDS)
         seen &= {lease.key for lease in bucket.list(_FOLDER)}
+
+
+def _modified(bucket: Bucket, key: str) -> datetime | None:
+    try:
+        return bucket.stat(key).modified
+    except BlobNotFoundError:
+        return None
 
 
 class Lease:

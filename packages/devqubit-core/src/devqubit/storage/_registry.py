@@ -346,7 +346,11 @@ class Registry(Opened):
 
     def list_baselines(self) -> list[BaselineInfo]:
         """The baselines of all projects, by project. Unreadable ones are logged and left out."""
-        return self._baselines.list()
+        return list(self._baselines.list())
+
+    def baseline_problems(self) -> list[Problem]:
+        """The files under `baselines/` that hold no readable baseline, each with the reason."""
+        return list(self._baselines.problems())
 
     def save_metric_points(self, points: Iterable[Mapping[str, Any]]) -> None:
         """Appends points of metrics over time; of one step, the last one written holds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -198,6 +199,15 @@ class BlobChecks(Conformance):
             with pytest.raises(UnsupportedError):
                 CONDITIONAL[capability](bucket, version)
         assert [(info.key, info.version) for info in bucket.list()] == [("a", version)]
+
+    def test_written_again(self, bucket: Bucket) -> None:
+        """The same bytes, written again, are as young as the last write: clean-ups rest on it."""
+        bucket.write("a", b"same")
+        before = bucket.stat("a").modified
+        time.sleep(1.1)  # some storages have times of whole seconds
+        bucket.write("a", b"same")
+        (listed,) = bucket.list("a")
+        assert (bucket.stat("a").modified > before, listed.modified > before) == (True, True)
 
     def test_versions_of_equal_sizes(self, bucket: Bucket) -> None:
         """A version is text, not empty, and never that of other bytes of one size."""

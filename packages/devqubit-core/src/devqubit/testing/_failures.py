@@ -99,8 +99,10 @@ class FailureChecks(Conformance):
             bucket = open_bucket(url)
             keys = ("not/there", STRANGE_KEYS["long"])
             errors = [error_of(call, bucket, key) for key in keys for call in CALLS.values()]
+            description = bucket.describe()
             bucket.close()
         shown = [repr(bucket), bucket.location, *_logged(caplog.records, bucket)]
+        shown += [f"{name} {text}" for name, text in description.items()]
         shown += [f"{error} {error!r}" for first in errors for error in _chain(first)]
         assert [secret for secret in secrets for text in shown if secret in text] == []
 

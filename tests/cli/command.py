@@ -13,9 +13,15 @@ from typing import Any
 
 from devqubit.storage import create_registry, create_store
 
-__all__ = ["PROGRAM", "Workspace"]
+__all__ = ["INTERRUPTIBLE", "PROGRAM", "Workspace"]
 
 PROGRAM = [sys.executable, "-c", "from devqubit.cli import main; main(prog_name='devqubit')"]
+
+# Shells have jobs ignore Ctrl-C, and children inherit that.
+INTERRUPTIBLE = [
+    *PROGRAM[:2],
+    f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {PROGRAM[2]}",
+]
 
 
 class Workspace:

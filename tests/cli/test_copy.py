@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from devqubit.storage import create_registry, create_store
-from tests.cli.command import PROGRAM, Workspace
+from tests.cli.command import INTERRUPTIBLE, Workspace
 from tests.servers.relay import Delay, Relay, Rule
 
 
@@ -154,7 +154,7 @@ def test_interrupt(filled: Workspace, s3_endpoint: str, s3_bucket: str) -> None:
     with Relay(s3_endpoint) as relay:
         relay.add(Rule(method="PUT", target="/runs/"), Delay(30))
         target = f"s3://{s3_bucket}/x?endpoint_url={relay.endpoint}&region=us-east-1"
-        command = [*PROGRAM, "copy", str(filled.home), target]
+        command = [*INTERRUPTIBLE, "copy", str(filled.home), target]
         with subprocess.Popen(command, env=filled.environment, stderr=subprocess.PIPE) as child:
             while not any(r.method == "PUT" and "/runs/" in r.target for r in relay.requests):
                 assert child.poll() is None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import PROGRAM, Workspace
+from tests.cli.command import INTERRUPTIBLE, PROGRAM, Workspace
 from tests.servers.relay import Relay, Rule, Silence
 
 
@@ -199,9 +199,7 @@ def test_interrupt(devqubit: Workspace) -> None:
     with Relay("http://127.0.0.1:9") as relay:
         relay.add(Rule(), Silence())
         url = f"s3://bucket/x?endpoint_url={relay.endpoint}&region=us-east-1"
-        # Shells have jobs ignore Ctrl-C, and children inherit that.
-        program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        command = [*PROGRAM[:2], program + PROGRAM[2], "ls", "--store", url]
+        command = [*INTERRUPTIBLE, "ls", "--store", url]
         child = subprocess.Popen(command, stderr=subprocess.PIPE, env=devqubit.environment)
         while not relay.requests:
             assert child.poll() is None

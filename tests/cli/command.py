@@ -97,4 +97,5 @@ class Workspace:
         artifacts = [{**about, "digest": digest} for digest in digests]
         record = {"run_id": run_id, "project": "bell", "created_at": "2026-01-31T12:00:00Z"}
         with create_registry(self.home) as registry:
-            registry.save({**record, "status": "FINISHED", "artifacts": artifacts, **fields})
+            info = {"status": "FINISHED"}
+            registry.save({**record, "info": info, "artifacts": artifacts, **fields})

@@ -48,8 +48,11 @@ def test_get_replaces_nothing(devqubit: Workspace, tmp_path: Path) -> None:
     """A file that is there stays, unless told otherwise."""
     digest = devqubit.artifact(b"new")
     (tmp_path / "out").write_bytes(b"mine")
-    code, message = devqubit.refused("get", digest, "-o", str(tmp_path / "out"))
-    assert (code, "is there already" in message) == (2, True)
+    for command in (("get", digest), ("runs", "export")):
+        code, message = devqubit.refused(*command, "-o", str(tmp_path / "out"))
+        assert (code, "is there already" in message) == (2, True)
+        code, message = devqubit.refused(*command, "-o", str(tmp_path / "no" / "out"))
+        assert (code, f"{tmp_path / 'no'} is no folder" in message) == (2, True)
     assert (tmp_path / "out").read_bytes() == b"mine"
 
 
@@ -188,9 +191,10 @@ def test_completes(devqubit: Workspace) -> None:
 
 
 def test_misspelt(devqubit: Workspace) -> None:
-    """A command that does not exist is exit code 2."""
+    """A command that does not exist is exit code 2, and one like it is named."""
     done = devqubit("lss")
-    assert (done.returncode, b"No such command 'lss'" in done.stderr) == (2, True)
+    said = b"No such command 'lss'. Did you mean 'ls'?" in done.stderr
+    assert (done.returncode, said) == (2, True)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is another thing there")
@@ -247,3 +251,47 @@ def test_help(devqubit: Workspace) -> None:
         assert [
             line for line in lines if f"devqubit {' '.join(path)}" in line and "Usage" not in line
         ], path
+
+
+@pytest.mark.parametrize("data", [b"\x1b]0;title\x07", b"\x93NUMPY\x01\x00", "\x9b31m".encode()])
+def test_no_binary_on_terminals(devqubit: Workspace, data: bytes) -> None:
+    """An object that a terminal would obey is not shown on one."""
+    digest = devqubit.artifact(data)
+    code, seen = devqubit.on_terminal("cat", digest)
+    assert (code, seen) == (
+        2,
+        f"Error: {digest} is no text: write it to a file with `devqubit get`, or pipe it on\r\n",
+    )
+
+
+def test_text_on_terminals(devqubit: Workspace) -> None:
+    """Text is shown as it is, tabs and letters of every language too."""
+    digest = devqubit.artifact("Zählung\t1\n".encode())
+    assert devqubit.on_terminal("cat", digest) == (0, "Zählung\t1\r\n")
+
+
+def test_put_odd_names(devqubit: Workspace, tmp_path: Path) -> None:
+    """A file's name neither breaks its line nor reaches the terminal as a command."""
+    odd = tmp_path / "a\x1b[31m\nb"
+    odd.write_bytes(b"x")
+    assert devqubit.text("put", str(odd)).split("  ")[1] == f"{tmp_path}/a\\x1b[31m\\nb\n"
+
+
+def test_put_undecodable_name(devqubit: Workspace, tmp_path: Path) -> None:
+    """JSON is UTF-8 also where a file's name is not."""
+    name = str(tmp_path / "c\udcff")
+    Path(name).write_bytes(b"x")
+    (found,) = devqubit.json("put", name)
+    assert found["name"] == name
+
+
+def test_capital_digits(devqubit: Workspace) -> None:
+    """Digests may be typed in capitals."""
+    digest = devqubit.artifact(b"counts")
+    assert devqubit.text("cat", digest.upper()) == "counts"
+
+
+def test_debug_exit_code(devqubit: Workspace) -> None:
+    """--debug shows more, and changes no exit code."""
+    done = devqubit("--debug", "runs", "show", "nope")
+    assert (done.returncode, b"Traceback" in done.stderr) == (3, True)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Workspace
+from tests.cli.command import INTERRUPTIBLE, Workspace
 
 
 @pytest.fixture
@@ -60,7 +64,7 @@ def test_delete(runs: Workspace) -> None:
     assert (code, "Delete 1 run(s)" in message) == (1, True)
     assert "b" in {run["run_id"] for run in runs.json("runs", "list")}
     code, message = runs.on_terminal("runs", "delete", "b", typed=b"y\n")
-    assert (code, "Deleted 1 run(s)" in message) == (0, True)
+    assert (code, "Deleted 1 of 1 run(s)" in message) == (0, True)
     assert runs.json("runs", "delete", "c", "--yes") == [{"run_id": "c", "deleted": True}]
     assert [run["run_id"] for run in runs.json("runs", "list")] == ["a"]
 
@@ -125,3 +129,34 @@ def test_names_do_no_harm(devqubit: Workspace) -> None:
     assert devqubit.rows("projects") == [["x\\x1b[31m\\ny", "1", ""]]
     assert "\x1b[31m" not in devqubit.on_terminal("projects")[1]
     assert "\x1b" not in devqubit.text("runs", "show", "a")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is another thing there")
+def test_interrupted_delete(devqubit: Workspace) -> None:
+    """Ctrl-C while runs are deleted says how many are gone, and the rest is there."""
+    ids = [f"r{number:04}" for number in range(1500)]
+    folder = devqubit.home / "runs"
+    folder.mkdir(parents=True)
+    for run_id in ids:
+        (folder / f"{run_id}.json").write_text(json.dumps({"run_id": run_id}))
+    command = [*INTERRUPTIBLE, "runs", "delete", "--yes", *ids]
+    child = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=devqubit.environment
+    )
+    while (folder / f"{ids[9]}.json").exists():
+        assert child.poll() is None
+        time.sleep(0.001)
+    child.send_signal(signal.SIGINT)
+    _, error = child.communicate(timeout=60)
+    gone = len(ids) - len(list(folder.glob("*.json")))
+    # The run on its way may be gone and not counted.
+    said = [f"Deleted {n} of 1500 run(s)\nInterrupted\n".encode() for n in (gone, gone - 1)]
+    assert (child.returncode, error in said) == (130, True), (error, gone)
+
+
+def test_hostile_file_name(devqubit: Workspace) -> None:
+    """What the name of a foreign file would do to a terminal, it does not."""
+    (devqubit.home / "runs").mkdir(parents=True)
+    (devqubit.home / "runs" / "a\x1b[31m.json").write_bytes(b"{")
+    done = devqubit("refresh")
+    assert b"\x1b" not in done.stdout + done.stderr

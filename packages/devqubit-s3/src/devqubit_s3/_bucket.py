@@ -192,7 +192,7 @@ class S3Bucket(Bucket):
             found["versioning"] = answer.get("Status", "off")
         except StorageError as exc:
             found["versioning"] = f"not known: {exc}"
-        return found
+        return {**found, "conditional delete": self._conditional_delete()}
 
     def close(self) -> None:
         self._client.close()
@@ -205,6 +205,23 @@ class S3Bucket(Bucket):
         if endpoint:
             self.location = self._request.location_with(endpoint_url=endpoint)
             self.capabilities = Capabilities(unproven=True)
+
+    def _conditional_delete(self) -> str:
+        """What the server makes of If-Match on DELETE, tried where nothing is.
+
+        `delete` compares versions itself, too, so that nobody could tell from it.
+        """
+        try:
+            with translated(self.location):
+                key = self._object(f"_doctor/{secrets.token_hex(8)}")
+                self._s3().delete_object(**key, IfMatch=f'"{"0" * 32}"')
+        except (BlobNotFoundError, ConflictError):
+            return "honoured"
+        except UnsupportedError:
+            return "refused by the server: delete(if_version=) and prune do not work here"
+        except StorageError as exc:
+            return f"not known: {exc}"
+        return "passed over by the server: versions are compared here, just before a delete"
 
     def _s3(self) -> Any:
         if self._pid != os.getpid():

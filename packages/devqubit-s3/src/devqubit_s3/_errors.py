@@ -136,8 +136,12 @@ def _error(error: Mapping[str, str], status: int, location: str, key: str) -> St
 
 
 _HINTS: Final = {
+    "AccessDenied": " (whoever asks may not do this: ask the bucket's owner)",
     "AuthorizationHeaderMalformed": " (add ?region=)",
+    "InvalidAccessKeyId": " (it knows no such access key: check the profile or AWS_ACCESS_KEY_ID)",
     "InvalidObjectState": " (it is archived: restore it first)",
     "PermanentRedirect": " (add ?region= with the bucket's region)",
     "RequestTimeTooSkewed": " (set this machine's clock)",
+    "SignatureDoesNotMatch": " (the secret is not that of the access key: check the profile or "
+    "AWS_SECRET_ACCESS_KEY)",
 }

@@ -51,6 +51,17 @@ class _Group(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches  # click knows only commands that are imported
+
+            close = "".join(f" Did you mean '{c}'?" for c in get_close_matches(name, _COMMANDS, 1))
+            raise click.UsageError(f"No such command {name!r}.{close}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))  # nothing is imported for it
@@ -62,15 +73,23 @@ class _Group(click.Group):
             click.echo("Interrupted", err=True)
             ctx.exit(INTERRUPTED)
         except DevQubitError as exc:
-            if ctx.params["debug"]:
-                raise
-            click.echo(f"Error: {exc}", err=True)
+            _tell(exc, ctx.params["debug"])
             ctx.exit(USAGE if isinstance(exc, _MISTYPED) else BACKEND_FAILURE)
         except OSError as exc:
-            if ctx.params["debug"] or exc.errno == errno.EPIPE:
+            if exc.errno == errno.EPIPE:
                 raise  # click ends quietly when nobody reads on, as in `| head`
-            click.echo(f"Error: {exc}", err=True)
+            _tell(exc, ctx.params["debug"])
             ctx.exit(BACKEND_FAILURE)
+
+
+def _tell(exc: Exception, debug: bool) -> None:
+    """One line; with --debug the traceback, and the same exit code as without."""
+    if debug:
+        import traceback
+
+        traceback.print_exception(exc)
+    else:
+        click.echo(f"Error: {exc}", err=True)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,5 +98,6 @@ class _Group(click.Group):
 def main(debug: bool) -> None:
     """Artifacts and run records of quantum experiments, at a URL.
 
-    Exit codes: 0 done, 1 a problem was found, 2 usage, 3 the backend failed or has no such thing.
+    Exit codes: 0 done, 1 a problem was found, 2 usage, 3 the backend failed or has no such thing,
+    130 interrupted.
     """

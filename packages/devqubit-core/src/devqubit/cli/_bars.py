@@ -33,7 +33,14 @@ def drawn(description: str, unit: Unit) -> Iterator[Told]:
     }
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts[unit])
     console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as bars:
         bar = bars.add_task(description, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 

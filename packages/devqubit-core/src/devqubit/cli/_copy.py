@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from devqubit.cli._exit_codes import PROBLEM
 from devqubit.cli._options import confirm, dry_run_option, yes_option
 from devqubit.cli._output import json_option, print_json, print_table
 from devqubit.cli._progress import progress
@@ -70,7 +71,7 @@ def command(
     if dry_run and not as_json:
         click.echo("Nothing was changed", err=True)
     if not report.complete:
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(PROBLEM)
 
 
 @contextmanager

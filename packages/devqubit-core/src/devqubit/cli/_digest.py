@@ -24,7 +24,8 @@ def full_digest(store: ObjectStore, typed: str) -> str:
         InvalidDigestError: It is none, or several objects begin so.
         ObjectNotFoundError: No object begins so.
     """
-    digest = typed if typed.startswith(ALGORITHM) else ALGORITHM + typed
+    digits = typed.lower()
+    digest = digits if digits.startswith(ALGORITHM) else ALGORITHM + digits
     if len(digest) >= _WHOLE:
         return digest
     if len(digest) < _SHORTEST:

@@ -7,10 +7,9 @@ import os
 import click
 
 from devqubit.cli._digest import full_digest
-from devqubit.cli._options import store_option
+from devqubit.cli._options import force_option, require_new, store_option
 from devqubit.cli._output import json_option, print_json
 from devqubit.cli._progress import progress
-from devqubit.errors import InvalidArgumentError
 from devqubit.storage import create_store
 
 __all__ = ["command"]
@@ -19,7 +18,7 @@ __all__ = ["command"]
 @click.command("get")
 @click.argument("digest")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="The file; else the digits.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@force_option
 @store_option
 @json_option
 def command(digest: str, output: str | None, force: bool, store: str | None, as_json: bool) -> None:
@@ -35,10 +34,7 @@ def command(digest: str, output: str | None, force: bool, store: str | None, as_
     with create_store(store) as opened:
         found = full_digest(opened, digest)
         target = output or found.partition(":")[2]
-        if os.path.lexists(target) and not force:
-            raise InvalidArgumentError(
-                f"{target} is there already: add --force, or name another with -o"
-            )
+        require_new(target, force)
         with progress(target, unit="B") as told:
             opened.get_file(found, target, progress=told)
     if as_json:

@@ -73,8 +73,10 @@ def _store(place: Place, objects: bool) -> dict[str, object]:
     if objects:
         from devqubit.storage._lookup import list_objects
 
-        sizes = [info.size for info in list_objects(place.store.bucket, "sha256/")]
-        found |= {"objects": len(sizes), "object_bytes": sum(sizes)}
+        count = size = 0
+        for info in list_objects(place.store.bucket, "sha256/"):
+            count, size = count + 1, size + info.size
+        found |= {"objects": count, "object_bytes": size}
     return found
 
 
@@ -87,7 +89,8 @@ def _served(what: str, opened: Opened) -> dict[str, object]:
     served = [
         f"{b.distribution} {b.version}" for b in available_backends(scheme) if b.status == "ready"
     ]
-    able = [name for name, is_so in asdict(opened.bucket.capabilities).items() if is_so]
+    can = asdict(opened.bucket.capabilities)
+    able = [name for name, is_so in can.items() if is_so and name != "unproven"]
     return {
         what: opened.location,
         f"{what}_backend": served,

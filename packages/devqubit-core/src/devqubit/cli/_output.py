@@ -24,7 +24,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 def json_line(value: object) -> bytes:
     """A value as one line of JSON."""
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair has no UTF-8, but JSON can escape it
+        return json.dumps(value).encode() + b"\n"
 
 
 def print_json(value: object) -> None:

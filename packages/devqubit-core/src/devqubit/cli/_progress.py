@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
-__all__ = ["Told", "Unit", "progress"]
+__all__ = ["Told", "Unit", "before_line", "progress"]
 
 Told = Callable[[int, int | None], object]
 """What the work calls with how much is done, and with how much there is, if that is known."""
@@ -27,3 +27,10 @@ def progress(description: str, *, unit: Unit) -> AbstractContextManager[Told]:
     from devqubit.cli._bars import drawn  # slow to import, and of no use to programs
 
     return drawn(description, unit)
+
+
+def before_line() -> None:
+    """Takes the bar off the line that something else is printed on; it is drawn again below."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[2K")
+        sys.stderr.flush()

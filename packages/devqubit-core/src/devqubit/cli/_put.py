@@ -11,8 +11,8 @@ import click
 
 from devqubit.cli._exit_codes import BACKEND_FAILURE
 from devqubit.cli._options import store_option
-from devqubit.cli._output import json_option, print_json
-from devqubit.cli._progress import progress
+from devqubit.cli._output import json_option, one_line, print_json
+from devqubit.cli._progress import before_line, progress
 from devqubit.storage import create_store
 
 if TYPE_CHECKING:
@@ -44,13 +44,14 @@ def command(files: tuple[str, ...], store: str | None, as_json: bool) -> None:
         digests = _put_one(opened, files[0]) if len(files) == 1 else _put_many(opened, files)
         failed = 0
         for name, digest in zip(files, digests, strict=True):
+            before_line()
             if not isinstance(digest, str):
                 failed += 1
-                click.echo(f"Error: {name}: {digest}", err=True)
+                click.echo(f"Error: {one_line(name)}: {digest}", err=True)
             elif as_json:
                 print_json({"digest": digest, "name": name})
             else:
-                click.echo(f"{digest}  {name}")
+                click.echo(f"{digest}  {one_line(name)}")
     if failed:
         click.get_current_context().exit(BACKEND_FAILURE)
 

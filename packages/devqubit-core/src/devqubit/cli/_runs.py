@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devqubit.cli._options import confirm, dry_run_option, registry_option, yes_option
+from devqubit.cli._options import (
+    confirm,
+    dry_run_option,
+    force_option,
+    registry_option,
+    require_new,
+    yes_option,
+)
 from devqubit.cli._output import json_line, json_option, print_json, print_record, print_table
 from devqubit.errors import InvalidArgumentError
 from devqubit.storage import create_registry
@@ -21,6 +28,11 @@ COLUMNS = ("run", "project", "name", "status", "adapter", "created")
 
 limit_option = click.option(
     "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="How many at most."
+)
+status_option = click.option(
+    "--status",
+    type=click.Choice(["RUNNING", "FINISHED", "FAILED", "KILLED"], case_sensitive=False),
+    help="Only runs with this status.",
 )
 offset_option = click.option(
     "--offset", type=click.IntRange(min=0), default=0, help="How many to pass over first."
@@ -46,7 +58,7 @@ def _filters(function: Callable[..., None]) -> Callable[..., None]:
             click.option("--project", help="Only runs of this project."),
             click.option("--name", help="Only runs of this name."),
             click.option("--adapter", help="Only runs of this SDK, such as qiskit."),
-            click.option("--status", help="Only RUNNING, FINISHED, FAILED or KILLED ones."),
+            status_option,
             click.option("--backend", "backend_name", help="Only runs on this device."),
             click.option("--fingerprint", help="Only runs with this fingerprint."),
             click.option("--commit", "git_commit", help="Only runs at this commit."),
@@ -158,22 +170,32 @@ def delete_runs(
             print_table(COLUMNS, map(_cells, runs))
         if not dry_run:
             confirm(f"Delete {len(runs)} run(s) in {opened.location}?", yes)
-        for run in runs:
-            deleted = not dry_run and opened.delete(run.run_id)
-            if as_json:
-                print_json({"run_id": run.run_id, "deleted": deleted})
-        if not dry_run and not as_json:
-            click.echo(f"Deleted {len(runs)} run(s)", err=True)
+        count = 0
+        try:
+            for run in runs:
+                deleted = not dry_run and opened.delete(run.run_id)
+                count += deleted
+                if as_json:
+                    print_json({"run_id": run.run_id, "deleted": deleted})
+        finally:  # also where it is interrupted, or the backend fails half way
+            if not dry_run and not as_json:
+                click.echo(f"Deleted {count} of {len(runs)} run(s)", err=True)
 
 
 @command.command("export")
 @click.option("--project", help="Only runs of this project.")
-@click.option("--status", help="Only RUNNING, FINISHED, FAILED or KILLED ones.")
+@status_option
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="A file; else the output.")
+@force_option
 @registry_option
 @json_option
 def export_runs(
-    project: str | None, status: str | None, output: str | None, registry: str | None, as_json: bool
+    project: str | None,
+    status: str | None,
+    output: str | None,
+    force: bool,
+    registry: str | None,
+    as_json: bool,
 ) -> None:
     """Write records out, one JSON document a line.
 
@@ -186,6 +208,8 @@ def export_runs(
     """
     from devqubit.storage._transfer import open_target
 
+    if output is not None:
+        require_new(output, force)
     with create_registry(registry) as opened:
         records = (run.record for run in opened.iter_runs(project=project, status=status))
         if output is None:

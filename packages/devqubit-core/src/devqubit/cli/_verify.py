@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from devqubit.cli._durations import moment, registries_option, share
+from devqubit.cli._exit_codes import PROBLEM
 from devqubit.cli._options import store_option
 from devqubit.cli._output import json_option, one_line, print_json, print_table, size_text
-from devqubit.cli._progress import progress
+from devqubit.cli._progress import before_line, progress
 from devqubit.maintenance import verify
 from devqubit.storage import create_registry, create_store
 
@@ -65,6 +66,7 @@ def command(
         other = None if repair_from is None else stack.enter_context(create_store(repair_from))
 
         def found(finding: Finding) -> None:
+            before_line()
             if as_json:
                 print_json({"problem": asdict(finding)})
             else:
@@ -85,7 +87,7 @@ def command(
             )
     _print(report, as_json)
     if not report.is_clean:
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(PROBLEM)
 
 
 def _print(report: VerifyReport, as_json: bool) -> None:

@@ -46,7 +46,7 @@ class Baselines:
         """All that can be read, by project; the others are logged."""
         found, problems = _scan(self._folder)
         for problem in problems:
-            logger.warning("%s: %s left out: %s", self._location, problem.key, problem.reason)
+            logger.warning("%s: %r left out: %s", self._location, problem.key, problem.reason)
         return sorted(found, key=lambda baseline: baseline["project"])
 
 

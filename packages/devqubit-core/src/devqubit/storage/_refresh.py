@@ -180,7 +180,7 @@ class _Update:
         put_runs(connection, self._rows(moved, problems))
         for problem, version in problems:
             put_problem(connection, problem.key, version, problem.reason)
-            logger.warning("%s left out: %s", problem.key, problem.reason)
+            logger.warning("%r left out: %s", problem.key, problem.reason)
         self.failed = len(problems)
         set_meta(connection, REFRESHED, time.time())
 

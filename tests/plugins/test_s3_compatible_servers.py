@@ -109,6 +109,23 @@ def test_delete_without_conditions(relay: Relay, s3: Bucket) -> None:
     assert s3.read("k").data == b"22"
 
 
+def test_conditional_delete_is_told(relay: Relay, s3: Bucket, refuse: Callable[..., None]) -> None:
+    """What a server makes of conditions on DELETE is told, and nothing is deleted to know it."""
+    s3.write("k", b"1")
+
+    def told() -> str:
+        return s3.describe()["conditional delete"]
+
+    assert told() == "honoured"
+    relay.add(Rule(method="DELETE", turns={1}), without_header("if-match"))
+    assert told().startswith("passed over")
+    refuse(501, "NotImplemented", method="DELETE", turns={1})
+    assert told().startswith("refused by the server")
+    refuse(403, "AccessDenied", method="DELETE", turns={1})
+    assert told().startswith("not known")
+    assert [info.key for info in s3.list()] == ["k"]
+
+
 @pytest.mark.parametrize(
     ("start", "length", "expected"),
     [(0, 4, b"0123"), (3, 4, b"3456"), (3, None, b"3456789"), (8, 9, b"89"), (10, 5, b"")],

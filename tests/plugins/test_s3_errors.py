@@ -149,6 +149,9 @@ def test_web_page_deletes_nothing(once: Bucket, relay: Relay, page: bytes) -> No
         ("RequestTimeTooSkewed", "clock"),
         ("InvalidObjectState", "restore"),
         ("NoSuchBucket", "check the name"),
+        ("AccessDenied", "ask the bucket's owner"),
+        ("InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
+        ("SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
     ],
 )
 def test_advice(once: Bucket, refuse: Callable[..., None], code: str, advice: str) -> None:

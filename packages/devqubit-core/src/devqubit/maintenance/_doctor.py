@@ -135,11 +135,19 @@ def _described(bucket: Bucket) -> Iterator[Check]:
     except StorageError as exc:
         found = {"identity": f"not known: {exc}"}
     for name, what in found.items():
-        if name == "versioning" and what == "off":
-            advice = "turn it on where old versions should survive mistakes; they cost their bytes"
-            yield Check(name, "ok", what, advice)
-        else:
-            yield Check(name, "skipped" if what.startswith("not known") else "ok", what)
+        yield _told(name, what)
+
+
+def _told(name: str, what: str) -> Check:
+    """What a backend says of itself; how it begins says how bad it is."""
+    if name == "versioning" and what == "off":
+        advice = "turn it on where old versions should survive mistakes; they cost their bytes"
+        return Check(name, "ok", what, advice)
+    if what.startswith("not known"):
+        return Check(name, "skipped", what)
+    if what.startswith(("passed over", "refused")):
+        return Check(name, "warning", what, "`prune` and `copy --delete` are less careful here")
+    return Check(name, "ok", what)
 
 
 def _list(bucket: Bucket) -> Check:
@@ -224,7 +232,8 @@ def _conditions(bucket: Bucket) -> Check:
         return Check("conditions", "ok", "creating once, replacing and deleting a version")
     what = f"not honoured: {', '.join(lost)}"
     if trial.create and trial.replace:
-        return Check("conditions", "warning", what, "nothing: only clean-ups are less careful")
+        advice = "`prune` and `copy --delete` are less careful here, or refuse"
+        return Check("conditions", "warning", what, advice)
     advice = "write from one place only: `update` and `save(if_version=)` refuse here"
     return Check("conditions", "problem", what, advice)
 

@@ -16,7 +16,7 @@ import pytest
 from devqubit.errors import CorruptRecordError, InvalidArgumentError
 from devqubit.maintenance import GarbageReport, collect_garbage
 from devqubit.plugin import Absent, Blob, BlobInfo, Bucket, Version, open_bucket
-from devqubit.storage import ObjectStore, Registry, create_registry
+from devqubit.storage import ObjectStore, Registry, create_registry, create_store
 from devqubit.storage import _lease as lease
 
 DAY = 24 * 3600
@@ -351,3 +351,20 @@ def put_and_save(store: ObjectStore, registry: Registry) -> None:
     """What a client does: puts an object, and saves a run that refers to it."""
     digest = store.put_bytes(b"wanted again")
     registry.save({"run_id": "again", "artifacts": [artifact(digest)]})
+
+
+def test_what_was_broken_off(tmp_path: Path) -> None:
+    """Temporary files of processes that were killed go when they are older than the grace."""
+    with create_store(tmp_path / "store") as store, create_registry(tmp_path / "runs") as registry:
+        kept = store.put_bytes(b"x")
+        registry.save({"run_id": "r", "ref": kept})
+        broken = [tmp_path / "store/sha256/.devqubit-1.tmp", tmp_path / "runs/.devqubit-2.tmp"]
+        young = tmp_path / "store/sha256/.devqubit-3.tmp"
+        for path in (*broken, young):
+            path.write_bytes(b"half")
+        for path in broken:
+            os.utime(path, (time.time() - 25 * 3600,) * 2)
+        assert collect_garbage(store, registry).swept == 0
+        assert collect_garbage(store, registry, dry_run=False).swept == 2
+        assert [path for path in (*broken, young) if path.exists()] == [young]
+        assert store.get_bytes(kept) == b"x"

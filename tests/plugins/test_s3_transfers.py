@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import pytest
 
 from devqubit.errors import AccessDeniedError, StorageError, ThrottledError, UnreachableError
@@ -274,3 +276,16 @@ def test_batch_that_fails_for_good(
     relay.add(Rule(), fault)
     outcomes = dict(open_bucket(s3_url, {"max_attempts": 1}).delete_many("abc"))
     assert {key: type(error) for key, error in outcomes.items()} == dict.fromkeys("abc", expected)
+
+
+def test_sweep(s3: Bucket, s3_endpoint: str, s3_bucket: str) -> None:
+    """Uploads that were broken off are given up, those of this place and old enough alone."""
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
+    name = f"{s3.location.partition('?')[0].partition(s3_bucket)[2].strip('/')}/big"
+    for key in (name, f"other/{name}"):
+        client.create_multipart_upload(Bucket=s3_bucket, Key=key)
+    # The server says of each that it was begun in 2010.
+    assert s3.sweep(datetime(2010, 1, 1, tzinfo=UTC)) == 0
+    assert s3.sweep(datetime(2011, 1, 1, tzinfo=UTC)) == 1
+    left = client.list_multipart_uploads(Bucket=s3_bucket)["Uploads"]
+    assert [upload["Key"] for upload in left] == [f"other/{name}"]

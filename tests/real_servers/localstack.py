@@ -17,7 +17,8 @@ def localstack(folder: Path, python: str) -> Iterator[str]:
     """The endpoint of a server that takes any credentials.
 
     Args:
-        folder: Where it keeps everything.
+        folder: Where it keeps everything but the objects, whose place is fixed in its code:
+            `/tmp/localstack-s3-storage`.
         python: The interpreter of the environment with `localstack-core` in it.
     """
     port, log = free_port(), folder / "log"

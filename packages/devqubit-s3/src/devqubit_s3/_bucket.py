@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 from typing import Any, BinaryIO, Final
 
@@ -184,6 +185,20 @@ class S3Bucket(Bucket):
         with translated(self.location, key):
             asked = {"Params": self._object(key), "ExpiresIn": expires}
             return str(self._s3().generate_presigned_url("get_object", **asked))
+
+    def sweep(self, before: datetime) -> int:
+        swept, asked = 0, {"Prefix": self._prefix}
+        while True:
+            page = self._call("list_multipart_uploads", **asked)
+            for upload in page.get("Uploads", ()):
+                if upload["Initiated"] < before:
+                    key = upload["Key"][len(self._prefix) :]
+                    self._call("abort_multipart_upload", key, UploadId=upload["UploadId"])
+                    swept += 1
+            if not page.get("IsTruncated"):
+                return swept
+            asked["KeyMarker"] = page["NextKeyMarker"]
+            asked["UploadIdMarker"] = page["NextUploadIdMarker"]
 
     def describe(self) -> Mapping[str, str]:
         found = {"identity": identity(self._request.options)}

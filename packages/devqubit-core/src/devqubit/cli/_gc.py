@@ -62,9 +62,9 @@ def command(
         urls: Sequence[str | None] = registries or (None,)
         runs = [stack.enter_context(create_registry(url)) for url in urls]
         found = collect_garbage(opened, runs, grace=grace, allow_empty=allow_empty)
-        if dry_run or not as_json:
+        if dry_run or (found.garbage and not as_json):
             _print(found, as_json)
-        if dry_run or (not found.garbage and not as_json):
+        if dry_run:
             return
         if found.garbage:
             confirm(f"Delete {found.garbage:,} object(s) in {opened.location}?", yes)
@@ -112,5 +112,6 @@ def _print(report: GarbageReport, as_json: bool) -> None:
             ("deleted", report.deleted, size_text(report.deleted_bytes)),
             ("wanted or gone meanwhile", report.kept, ""),
             ("not deleted", report.failed, ""),
+            ("broken off and removed", report.swept, ""),
         ]
     print_table(("what", "count", "size"), rows)

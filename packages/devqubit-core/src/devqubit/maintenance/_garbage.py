@@ -54,6 +54,7 @@ class GarbageReport:
         deleted_bytes: Their bytes.
         kept: Garbage that stayed: it was written again, referred to, or gone meanwhile.
         failed: Garbage that could not be deleted.
+        swept: Files and uploads, begun before the grace period and broken off, that were removed.
         seconds: How long it took.
     """
 
@@ -68,6 +69,7 @@ class GarbageReport:
     deleted_bytes: int
     kept: int
     failed: int
+    swept: int
     seconds: float
 
 
@@ -109,6 +111,7 @@ def collect_garbage(
     collection.look(server_clock=not dry_run, allow_empty=allow_empty)
     if not dry_run:
         collection.delete()
+        collection.sweep()
     return collection.report(dry_run)
 
 
@@ -130,7 +133,7 @@ class _Collection:
         self._old = DigestTable()
         self._runs = self._objects = self._foreign = self._young = 0
         self._garbage = self._garbage_bytes = 0
-        self._deleted = self._deleted_bytes = self._kept = self._failed = 0
+        self._deleted = self._deleted_bytes = self._kept = self._failed = self._swept = 0
 
     def look(self, *, server_clock: bool, allow_empty: bool) -> None:
         """Lists the objects, then the runs, and tells garbage from what is referred to."""
@@ -159,6 +162,14 @@ class _Collection:
                 if still:
                     self._delete_batch(still, lease)
 
+    def sweep(self) -> None:
+        """Removes what writes of long ago left behind, where that can be seen."""
+        for bucket in (self._bucket, *(registry.bucket for registry in self._registries)):
+            try:
+                self._swept += bucket.sweep(self._before)
+            except StorageError as exc:
+                logger.warning("%s: what was broken off stays: %s", bucket.location, exc)
+
     def report(self, dry_run: bool) -> GarbageReport:
         """What was found and done."""
         return GarbageReport(
@@ -173,6 +184,7 @@ class _Collection:
             deleted_bytes=self._deleted_bytes,
             kept=self._kept,
             failed=self._failed,
+            swept=self._swept,
             seconds=time.monotonic() - self._began,
         )
 

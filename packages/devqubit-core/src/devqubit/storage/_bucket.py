@@ -276,6 +276,17 @@ class Bucket(ABC):
         """
         raise UnsupportedError(f"{self.location}: this backend has no links to its objects")
 
+    def sweep(self, before: datetime) -> int:
+        """Removes what writes left behind that were broken off, such as unfinished uploads.
+
+        Args:
+            before: Only what was begun before.
+
+        Returns:
+            How many there were.
+        """
+        return 0
+
     def describe(self) -> Mapping[str, str]:
         """What only the backend can tell, for people who look for a fault: `devqubit doctor`.
 

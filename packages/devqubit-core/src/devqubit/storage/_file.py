@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from devqubit.errors import (
     BlobNotFoundError,
@@ -28,10 +28,14 @@ from devqubit.storage._file_errors import translated
 from devqubit.storage._plugins import hookimpl
 from devqubit.storage._pool import each
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 __all__ = ["FileBucket", "devqubit_storage_backend"]
 
 # Temporary files and the lock: no key may have a part that starts like this.
 RESERVED: Final = ".devqubit-"
+_TEMPORARY: Final = ".tmp"
 COPY_CHUNK: Final = 1024 * 1024
 # Windows would otherwise translate line ends; elsewhere the flag does not exist.
 _DELETES_IN_FLIGHT: Final = 4
@@ -137,6 +141,19 @@ class FileBucket(Bucket):
         # More threads than the disk has use for only stand in line for the lock.
         return each(keys, delete, width=_DELETES_IN_FLIGHT)
 
+    def sweep(self, before: datetime) -> int:
+        swept = 0
+        with translated("", self.location):
+            for folder, _, names in os.walk(self._root):
+                for name in names:
+                    path = os.path.join(folder, name)
+                    if name.startswith(RESERVED) and name.endswith(_TEMPORARY):
+                        with suppress(FileNotFoundError):  # it was finished meanwhile
+                            if os.lstat(path).st_mtime < before.timestamp():
+                                os.unlink(path)
+                                swept += 1
+        return swept
+
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[BlobInfo]:
         with translated(prefix, self.location):
             yield from self._walk("", prefix, start_after)
@@ -187,7 +204,7 @@ class FileBucket(Bucket):
         with translated(key, self.location):
             folder = os.path.dirname(self._path(key))
             self._make_folder(folder)
-            temporary = os.path.join(folder, f"{RESERVED}{os.urandom(8).hex()}.tmp")
+            temporary = os.path.join(folder, f"{RESERVED}{os.urandom(8).hex()}{_TEMPORARY}")
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY
             # Not tempfile, whose files nobody else in a team may read.
             descriptor = os.open(temporary, flags, 0o666)

@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,14 +156,6 @@ def test_read_only_folder(bucket: Bucket, root: Path) -> None:
     assert bucket.read("a/x").data == b"1"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the platform has no /dev/full")
-def test_full_disk_is_told(bucket: Bucket) -> None:
-    """Writing to a device that is full is StorageFullError."""
-    bucket.write("a", b"x")
-    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(StorageFullError):
-        bucket.download("a", full)
-
-
 def test_full_disk_leaves_nothing(
     bucket: Bucket, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,3 +241,25 @@ def test_a_file_replaced_by_hand_is_read_again(root: Path) -> None:
     (root / "runs" / "r.json").write_text('{"run_id": "r", "adapter": "by hand"}')
     run = registry.load("r")
     assert (run.adapter, run.version != before) == ("by hand", True)
+
+
+class Failing(io.BytesIO):
+    """A file of the caller's on a disk that fails."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def write(self, data: Any, /) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_errors_of_the_callers_file(tmp_path: Path) -> None:
+    """What the caller's own file raises is not taken for the store's."""
+    bucket = open_bucket(tmp_path)
+    bucket.write("a", b"1")
+    with pytest.raises(OSError, match="No space left"):
+        bucket.download("a", Failing())
+    with pytest.raises(OSError, match="Input/output"):
+        bucket.upload("a", Failing(), 10)
+    assert bucket.read("a").data == b"1"
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []

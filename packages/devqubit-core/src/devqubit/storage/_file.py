@@ -85,7 +85,7 @@ class FileBucket(Bucket):
         self._durable = request.options.get("durability", "full") == "full"
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Blob:
-        with self._opened(key) as file:
+        with self._opened(key) as file, translated(key, self.location):
             version = _version(os.fstat(file.fileno()))
             file.seek(start)
             return Blob(file.read(-1 if length is None else length), version)
@@ -93,7 +93,7 @@ class FileBucket(Bucket):
     def write(
         self, key: str, data: bytes, *, if_version: Version | Absent | None = None
     ) -> Version:
-        with self._temporary(key) as (temporary, file):
+        with self._temporary(key) as (temporary, file), translated(key, self.location):
             file.write(data)
             return self._publish(key, temporary, file, if_version)
 
@@ -103,12 +103,18 @@ class FileBucket(Bucket):
                 data = fileobj.read(min(COPY_CHUNK, size - file.tell()))
                 if not data:
                     raise StorageError(f"{key!r}: the file has fewer than {size} bytes")
-                file.write(data)
-            return self._publish(key, temporary, file, None)
+                with translated(key, self.location):  # not what reading the file raises
+                    file.write(data)
+            with translated(key, self.location):
+                return self._publish(key, temporary, file, None)
 
     def download(self, key: str, fileobj: BinaryIO) -> Version:
+        def read(file: BinaryIO) -> bytes:
+            with translated(key, self.location):  # not what writing the file raises
+                return file.read(COPY_CHUNK)
+
         with self._opened(key) as file:
-            while data := file.read(COPY_CHUNK):
+            while data := read(file):
                 fileobj.write(data)
             return _version(os.fstat(file.fileno()))
 
@@ -196,8 +202,8 @@ class FileBucket(Bucket):
                 descriptor = os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW)
             except FileNotFoundError as exc:
                 raise BlobNotFoundError(key, self.location) from exc
-            with os.fdopen(descriptor, "rb") as file:
-                yield file
+        with os.fdopen(descriptor, "rb") as file:
+            yield file
 
     @contextmanager
     def _temporary(self, key: str) -> Iterator[tuple[str, BinaryIO]]:
@@ -208,12 +214,14 @@ class FileBucket(Bucket):
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY
             # Not tempfile, whose files nobody else in a team may read.
             descriptor = os.open(temporary, flags, 0o666)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    yield temporary, file
-            finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(temporary)
+        file = os.fdopen(descriptor, "wb")
+        try:
+            yield temporary, file
+        finally:
+            with suppress(OSError):  # what could not be written was said before
+                file.close()
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
 
     def _publish(
         self, key: str, temporary: str, file: BinaryIO, if_version: Version | Absent | None

@@ -43,6 +43,7 @@ _ADVICE: Final[tuple[tuple[type[StorageError], str], ...]] = (
     (AccessDeniedError, "ask for this permission on the bucket and prefix"),
     (ThrottledError, "try later, or with a smaller max_concurrency"),
 )
+_WITHOUT_DELETES: Final = "`prune` and `copy --delete` are less careful here, or refuse"
 # After these nothing else can work.
 _HOPELESS: Final = (BucketNotFoundError, CredentialsError, UnreachableError)
 
@@ -146,7 +147,7 @@ def _told(name: str, what: str) -> Check:
     if what.startswith("not known"):
         return Check(name, "skipped", what)
     if what.startswith(("passed over", "refused")):
-        return Check(name, "warning", what, "`prune` and `copy --delete` are less careful here")
+        return Check(name, "warning", what, _WITHOUT_DELETES)
     return Check(name, "ok", what)
 
 
@@ -232,8 +233,7 @@ def _conditions(bucket: Bucket) -> Check:
         return Check("conditions", "ok", "creating once, replacing and deleting a version")
     what = f"not honoured: {', '.join(lost)}"
     if trial.create and trial.replace:
-        advice = "`prune` and `copy --delete` are less careful here, or refuse"
-        return Check("conditions", "warning", what, advice)
+        return Check("conditions", "warning", what, _WITHOUT_DELETES)
     advice = "write from one place only: `update` and `save(if_version=)` refuse here"
     return Check("conditions", "problem", what, advice)
 

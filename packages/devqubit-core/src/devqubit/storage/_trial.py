@@ -24,7 +24,7 @@ class Trial:
     """What a server did with conditions.
 
     Attributes:
-        create: Creating a blob again was refused.
+        create: Creating a blob was done, and refused when it was there.
         replace: Replacing was refused for a version that is gone, and done for the present one.
         delete: Deleting likewise.
     """
@@ -52,7 +52,8 @@ def try_conditions(bucket: Bucket) -> Trial:
         StorageError: It cannot be tried.
     """
     with trial_key(bucket) as key:
-        gone = bucket.write(key, b"first")
+        created = _done(lambda: bucket.write(key, b"first", if_version=ABSENT))
+        gone = created or bucket.write(key, b"first")
         create = _is_refused(lambda: bucket.write(key, b"again", if_version=ABSENT))
         present = bucket.write(key, b"second")
         replace = _is_refused(lambda: bucket.write(key, b"stale", if_version=gone))
@@ -60,7 +61,7 @@ def try_conditions(bucket: Bucket) -> Trial:
         delete = _is_refused(lambda: bucket.delete(key, if_version=gone))
         present = written or bucket.write(key, b"fourth")
         deleted = _done(lambda: bucket.delete(key, if_version=present))
-    return Trial(create, replace and bool(written), delete and bool(deleted))
+    return Trial(create and bool(created), replace and bool(written), delete and bool(deleted))
 
 
 def _is_refused(call: Callable[[], object]) -> bool:

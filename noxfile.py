@@ -14,7 +14,7 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 PACKAGES = [str(path.parent.relative_to(ROOT)) for path in ROOT.glob("packages/*/pyproject.toml")]
 CHECKOUT = [part for package in sorted(PACKAGES) for part in ("-e", package)] + ["-e", ".[all]"]
-BACKENDS_LEFT_OUT = ("--ignore=tests/conformance", "--ignore=tests/kit")
+LEFT_OUT_BETWEEN = ("--ignore=tests/conformance", "--ignore=tests/kit", "--ignore=tests/cli")
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
@@ -47,8 +47,8 @@ def tests(session: nox.Session) -> None:
     """Runs the tests, four at a time; on the first Python, also shows what they cover."""
     session.install(*CHECKOUT, *group("test"))
     if session.python != PYTHONS[0]:
-        # What the backends do differs least between the first and the last Python.
-        between = () if session.python == PYTHONS[-1] else BACKENDS_LEFT_OUT
+        # What backends and commands do differs least between the first and the last Python.
+        between = () if session.python == PYTHONS[-1] else LEFT_OUT_BETWEEN
         session.run("pytest", "-n", "4", *between, *session.posargs)
         return
     data = Path(session.create_tmp()) / "coverage"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -35,7 +34,7 @@ from devqubit.plugin import (
     Version,
     each,
 )
-from devqubit_s3._client import custom_endpoint, identity, make_client
+from devqubit_s3._client import Connector, custom_endpoint, identity
 from devqubit_s3._errors import RangeError, translated
 
 __all__ = ["S3Bucket"]
@@ -76,7 +75,11 @@ class S3Bucket(Bucket):
         }
         self._quoted_etags: bool | None = None  # not known yet
         self._bucket_seen = False
-        self._connect()
+        self._connector = Connector(request, self._retry, self.max_concurrency)
+        endpoint = custom_endpoint(self._connector.get())
+        if endpoint:
+            self.location = request.location_with(endpoint_url=endpoint)
+            self.capabilities = Capabilities(unproven=True)
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Blob:
         if length == 0:
@@ -86,7 +89,7 @@ class S3Bucket(Bucket):
 
         def attempt(_: int) -> Blob:
             with translated(self.location, key):
-                answer = self._s3().get_object(**self._object(key), **ranged)
+                answer = self._connector.send("get_object", **self._object(key), **ranged)
                 version = self._version(answer)
                 self._conditional.seen(key, version, _write_ids(answer))
                 if whole or "ContentRange" in answer:
@@ -184,7 +187,7 @@ class S3Bucket(Bucket):
             )
         with translated(self.location, key):
             asked = {"Params": self._object(key), "ExpiresIn": expires}
-            return str(self._s3().generate_presigned_url("get_object", **asked))
+            return str(self._connector.get().generate_presigned_url("get_object", **asked))
 
     def sweep(self, before: datetime) -> int:
         swept, asked = 0, {"Prefix": self._prefix}
@@ -210,16 +213,7 @@ class S3Bucket(Bucket):
         return {**found, "conditional delete": self._conditional_delete()}
 
     def close(self) -> None:
-        self._client.close()
-
-    def _connect(self) -> None:
-        with translated(self.location):
-            self._client = make_client(self._request.options, self._retry, self.max_concurrency)
-        self._pid = os.getpid()
-        endpoint = custom_endpoint(self._client)
-        if endpoint:
-            self.location = self._request.location_with(endpoint_url=endpoint)
-            self.capabilities = Capabilities(unproven=True)
+        self._connector.close()
 
     def _conditional_delete(self) -> str:
         """What the server makes of If-Match on DELETE, tried where nothing is.
@@ -229,7 +223,7 @@ class S3Bucket(Bucket):
         try:
             with translated(self.location):
                 key = self._object(f"_doctor/{secrets.token_hex(8)}")
-                self._s3().delete_object(**key, IfMatch=f'"{"0" * 32}"')
+                self._connector.send("delete_object", **key, IfMatch=f'"{"0" * 32}"')
         except (BlobNotFoundError, ConflictError):
             return "honoured"
         except UnsupportedError:
@@ -237,12 +231,6 @@ class S3Bucket(Bucket):
         except StorageError as exc:
             return f"not known: {exc}"
         return "passed over by the server: versions are compared here, just before a delete"
-
-    def _s3(self) -> Any:
-        if self._pid != os.getpid():
-            # A forked child must not share its parent's connections.
-            self._connect()
-        return self._client
 
     def _object(self, key: str) -> dict[str, Any]:
         return {**self._target, "Key": self._prefix + key}
@@ -252,7 +240,7 @@ class S3Bucket(Bucket):
 
         def attempt(_: int) -> Any:
             with translated(self.location, key or ""):
-                return getattr(self._s3(), operation)(**target, **arguments)
+                return self._connector.send(operation, **target, **arguments)
 
         return self._retry.call(attempt)
 
@@ -311,9 +299,8 @@ class S3Bucket(Bucket):
             condition = {"IfMatch": f'"{expected}"'}
         try:
             with translated(self.location, key):
-                answer = getattr(self._s3(), operation)(
-                    **self._object(key), **condition, **arguments
-                )
+                arguments = {**self._object(key), **condition, **arguments}
+                answer = self._connector.send(operation, **arguments)
         except ConflictError:
             if expected is ABSENT or quoted is not None or self._state(key)[0] != expected:
                 raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -13,14 +15,16 @@ import botocore
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
 from botocore.loaders import create_loader
 from botocore.utils import parse_timestamp
 
 from devqubit import __version__
-from devqubit.plugin import Option, Retry
+from devqubit.plugin import OpenRequest, Option, Retry
+from devqubit_s3._errors import has_expired, translated
 
-__all__ = ["custom_endpoint", "identity", "make_client"]
+__all__ = ["Connector", "custom_endpoint", "identity", "make_client"]
 
 _AGENT: Final = f"devqubit/{__version__} Boto3/{boto3.__version__} Botocore/{botocore.__version__}"
 _LOADER = create_loader()
@@ -31,6 +35,64 @@ _WANTED: Final = {
     "HeadObject": {"ContentLength", "ETag", "LastModified", "Metadata"},
     "PutObject": {"ETag"},
 }
+
+
+class Connector:
+    """A client in each process: a forked child has its own.
+
+    Args:
+        request: The URL and its options.
+        retry: What one attempt may take.
+        connections: How many are kept open.
+    """
+
+    def __init__(self, request: OpenRequest, retry: Retry, connections: int) -> None:
+        self._request = request
+        self._retry = retry
+        self._connections = connections
+        self._connect()
+
+    def get(self) -> Any:
+        """The client of this process."""
+        if self._pid != os.getpid():
+            # A forked child must not share its parent's connections.
+            with _connecting:
+                if self._pid != os.getpid():
+                    self._connect()
+        return self._client
+
+    def send(self, operation: str, **arguments: Any) -> Any:
+        """Sends a request once, or twice where the server says that credentials have expired.
+
+        botocore renews them by the clock alone. A new client looks for them from the
+        beginning, also in files, which some tools write every few hours.
+
+        Args:
+            operation: A method of the client.
+            arguments: Its arguments.
+
+        Raises:
+            ClientError: What the server refused.
+        """
+        client = self.get()
+        try:
+            return getattr(client, operation)(**arguments)
+        except ClientError as exc:
+            if not has_expired(exc):
+                raise
+        with _connecting:
+            if self._client is client:  # else another thread was here
+                self._connect()
+        return getattr(self._client, operation)(**arguments)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def _connect(self) -> None:
+        with translated(self._request.location):
+            self._client = make_client(self._request.options, self._retry, self._connections)
+        self._pid = os.getpid()
 
 
 def make_client(options: Mapping[str, Option], retry: Retry, connections: int) -> Any:
@@ -142,3 +204,14 @@ def _timestamp(value: Any) -> datetime:
             continue
         return parsed
     raise ValueError(f"{value!r} is no time")
+
+
+def _forget_lock() -> None:
+    """In a forked child: a thread that is not there any more may hold the parent's lock."""
+    global _connecting
+    _connecting = threading.Lock()
+
+
+_connecting = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)

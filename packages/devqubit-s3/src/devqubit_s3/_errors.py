@@ -23,7 +23,7 @@ from devqubit.errors import (
     UnsupportedError,
 )
 
-__all__ = ["RangeError", "translated"]
+__all__ = ["RangeError", "has_expired", "translated"]
 
 
 class RangeError(BackendError):
@@ -73,6 +73,7 @@ _BY_STATUS: Final[dict[int, type[StorageError]]] = {
     504: UnreachableError,
     507: StorageFullError,
 }
+_EXPIRED: Final = ("ExpiredToken", "TokenRefreshRequired")
 _NO_CREDENTIALS: Final = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
@@ -120,6 +121,11 @@ def translated(location: str, key: str = "") -> Iterator[None]:
     except boto.BotoCoreError as exc:
         reason = " ".join(str(exc).split())
         raise BackendError(f"{location}: {key!r}: {reason}") from exc
+
+
+def has_expired(error: boto.ClientError) -> bool:
+    """Whether the server takes the credentials no more, and may take renewed ones."""
+    return error.response.get("Error", {}).get("Code") in _EXPIRED
 
 
 def _error(error: Mapping[str, str], status: int, location: str, key: str) -> StorageError:

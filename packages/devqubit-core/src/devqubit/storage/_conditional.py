@@ -16,6 +16,7 @@ from typing import Final
 
 from devqubit.errors import BlobNotFoundError, ConflictError
 from devqubit.storage._bucket import ABSENT, Absent, Version
+from devqubit.storage._forks import renewed_after_fork
 from devqubit.storage._retry import Retry
 
 __all__ = ["WRITE_ID", "ConditionalRequests", "State"]
@@ -46,6 +47,9 @@ class ConditionalRequests:
     def __init__(self, retry: Retry) -> None:
         self._retry = retry
         self._seen: OrderedDict[tuple[str, Version], str] = OrderedDict()
+        renewed_after_fork(self)
+
+    def _make_locks(self) -> None:
         self._lock = threading.Lock()
 
     def seen(self, key: str, version: Version, write_ids: str | None) -> None:

@@ -14,10 +14,11 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from devqubit.errors import StorageError
 from devqubit.storage._config import cache_dir
+from devqubit.storage._forks import renewed_after_fork
 from devqubit.storage._index_tables import create_tables, get_meta, set_meta
 
 __all__ = ["Index", "IndexRebuiltError"]
@@ -49,7 +50,8 @@ class Index:
     def __init__(self, location: str, *, persistent: bool = True) -> None:
         self._location = location
         self._path = index_path(location) if persistent else MEMORY
-        self._lock = threading.RLock()
+        renewed_after_fork(self)
+        _indexes.add(self)
         self._connection: sqlite3.Connection | None = None
         self._release: Callable[[], object]
         self._pid = os.getpid()
@@ -103,6 +105,9 @@ class Index:
             if self._connection is not None:
                 self._connection = None
                 self._release()
+
+    def _make_locks(self) -> None:
+        self._lock = threading.RLock()
 
     def _connected(self) -> sqlite3.Connection:
         if self._pid != os.getpid():
@@ -187,6 +192,25 @@ def index_path(location: str) -> str:
 
 
 _inherited: Final[list[sqlite3.Connection]] = []
+_indexes: Final[weakref.WeakSet[Index]] = weakref.WeakSet()
+_held: Final[list[Any]] = []
+
+
+def _hold_all() -> None:
+    """Before a fork: no thread may be in SQLite then, whose own locks a child could not get."""
+    for index in list(_indexes):
+        index._lock.acquire()
+        _held.append(index._lock)
+
+
+def _let_go() -> None:
+    while _held:
+        _held.pop().release()
+
+
+if hasattr(os, "register_at_fork"):
+    # The child has new locks, by `renewed_after_fork`.
+    os.register_at_fork(before=_hold_all, after_in_parent=_let_go, after_in_child=_held.clear)
 
 
 def _release(connection: sqlite3.Connection, pid: int) -> None:

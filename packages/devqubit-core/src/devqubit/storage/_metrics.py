@@ -26,6 +26,7 @@ from devqubit.errors import (
     StorageError,
 )
 from devqubit.storage._bucket import Blob, Bucket
+from devqubit.storage._forks import renewed_after_fork
 from devqubit.storage._names import check_name, encode_name
 from devqubit.storage._records import decode_json
 
@@ -54,8 +55,11 @@ class MetricPoints:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._lock = threading.Lock()
+        renewed_after_fork(self)
         self._last = 0
+
+    def _make_locks(self) -> None:
+        self._lock = threading.Lock()
 
     def save(self, points: Iterable[Mapping[str, Any]]) -> set[str]:
         """Appends points, one segment a run; returns the runs.

@@ -24,6 +24,7 @@ from devqubit.errors import (
     UnknownSchemeError,
 )
 from devqubit.storage._backend import API_VERSION, BackendInfo, BackendStatus, StorageBackend
+from devqubit.storage._forks import renewed_after_fork
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -64,7 +65,7 @@ class Plugins:
     """The backends that can be had in this process. Safe in threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        renewed_after_fork(self)
         self._manager = pluggy.PluginManager("devqubit")
         self._manager.add_hookspecs(HookSpecs)
         self._resolved: dict[str, Plugin] = {}
@@ -187,6 +188,9 @@ class Plugins:
         if len(rivals) > 1:
             return "in conflict", str(_conflict(point.name, rivals))
         return "not loaded", ""
+
+    def _make_locks(self) -> None:
+        self._lock = threading.RLock()
 
     def _usable(self, scheme: str) -> list[EntryPoint]:
         disabled = _disabled()

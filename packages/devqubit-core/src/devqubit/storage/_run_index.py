@@ -13,6 +13,7 @@ from typing import TypeVar
 from devqubit.errors import StorageError
 from devqubit.storage._bucket import Bucket
 from devqubit.storage._documents import DocumentFolder
+from devqubit.storage._forks import renewed_after_fork
 from devqubit.storage._index import Index, IndexRebuiltError
 from devqubit.storage._index_tables import drop_keys, get_meta, put_runs, set_meta
 from devqubit.storage._refresh import REFRESHED, RefreshResult, refresh
@@ -39,7 +40,7 @@ class RunIndex:
         self._folder = folder
         self._max_staleness = max_staleness
         self._index = Index(bucket.location, persistent=bucket.capabilities.persistent)
-        self._refreshing = threading.Lock()
+        renewed_after_fork(self)
 
     def ask(self, question: Callable[[Connection], R]) -> R:
         """An answer from the index, refreshed before if it is too old.
@@ -80,6 +81,9 @@ class RunIndex:
     def close(self) -> None:
         """Closes the index; the next question opens it again."""
         self._index.close()
+
+    def _make_locks(self) -> None:
+        self._refreshing = threading.Lock()
 
     def _note(self, change: Callable[[Connection], None]) -> None:
         try:

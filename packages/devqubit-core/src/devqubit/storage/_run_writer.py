@@ -20,6 +20,7 @@ from devqubit.errors import (
 )
 from devqubit.storage._bucket import ABSENT, Absent, Bucket, Version
 from devqubit.storage._documents import Document, DocumentFolder
+from devqubit.storage._forks import renewed_after_fork
 from devqubit.storage._metrics import MetricPoints
 from devqubit.storage._names import candidate_keys, name_key
 from devqubit.storage._records import RunRecord, encode_record
@@ -61,7 +62,7 @@ class RunWriter:
         self._points = points
         self._with_points: set[str] = set()
         self._proven = False
-        self._turns = tuple(threading.RLock() for _ in range(_LOCKS))
+        renewed_after_fork(self)
 
     def read(self, run_id: str) -> Document:
         """The stored record of a run; raises `RunNotFoundError`."""
@@ -128,6 +129,9 @@ class RunWriter:
     def save_points(self, points: Iterable[Mapping[str, Any]]) -> None:
         """Appends metric points."""
         self._with_points |= self._points.save(points)
+
+    def _make_locks(self) -> None:
+        self._turns = tuple(threading.RLock() for _ in range(_LOCKS))
 
     def _turn(self, run_id: str) -> threading.RLock:
         return self._turns[hash(run_id) % _LOCKS]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,14 +13,11 @@ from typing import Any
 
 import google.auth
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from devqubit.errors import AccessDeniedError, CredentialsError, UnreachableError
 from devqubit.plugin import open_bucket
 from tests.servers.gcs import GCSServer
-
-EMAIL = "lab@devqubit.iam.gserviceaccount.com"
+from tests.servers.gcs_account import EMAIL, write_account
 
 
 @pytest.fixture
@@ -32,37 +28,14 @@ def server() -> Iterator[GCSServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
 @pytest.fixture
-def account(
-    server: GCSServer, key: rsa.RSAPrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> str:
+def account(server: GCSServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The secret of a service account, whose file the environment names."""
-    numbers = key.public_key().public_numbers()
-    server.authority.trust(EMAIL, numbers.n, numbers.e)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-    document = {
-        "type": "service_account",
-        "project_id": "lab",
-        "private_key_id": "1",
-        "private_key": secret,
-        "client_email": EMAIL,
-        "token_uri": f"{server.endpoint}/token",
-    }
     file = tmp_path / "account.json"
-    file.write_text(json.dumps(document))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
     # google-auth looks for restrictions at Google's in the background; not from here.
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    return secret
+    return write_account(server, file)
 
 
 def _url(server: GCSServer, *parameters: str) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devqubit.errors import AccessDeniedError, CredentialsError, StorageError
-from devqubit.plugin import Bucket, open_bucket
-from tests.servers.relay import Relay
+from devqubit.plugin import ABSENT, Bucket, open_bucket
+from tests.servers.relay import Answer, Relay, Rule
 from tests.servers.s3 import S3Server
+from tests.servers.s3_issuer import PROFILE, CredentialIssuer
 
 CONFIG = """
 [profile lab]
@@ -132,6 +137,112 @@ def test_anonymous_needs_no_credentials(monkeypatch: pytest.MonkeyPatch, place: 
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert list(open_bucket(place + "&anonymous=true").list()) == []
+
+
+EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>It has expired.</Message></Error>"
+
+
+@pytest.fixture
+def issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CredentialIssuer:
+    """The profile whose credentials come from a program."""
+    issuer = CredentialIssuer(tmp_path)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(issuer.config))
+    return issuer
+
+
+def expire(relay: Relay, token: str = "", status: int = 400) -> None:
+    """From now on, the server refuses a token, or any."""
+    relay.add(
+        Rule(where=lambda request: token in request.headers.get("x-amz-security-token", "")),
+        Answer(status, EXPIRED),
+    )
+
+
+CALLS: dict[str, Callable[[Bucket], object]] = {
+    "read": lambda bucket: bucket.read("k").data,
+    "range": lambda bucket: bucket.read("k", start=1, length=1).data,
+    "write": lambda bucket: bucket.write("new", b"1"),
+    "create": lambda bucket: bucket.write("new", b"1", if_version=ABSENT),
+    "stat": lambda bucket: bucket.stat("k").size,
+    "list": lambda bucket: [info.key for info in bucket.list()],
+    "delete": lambda bucket: bucket.delete("k"),
+    "delete_many": lambda bucket: list(bucket.delete_many(["k"])),
+    "upload": lambda bucket: bucket.upload("new", io.BytesIO(bytes(9_000_000)), 9_000_000),
+}
+
+
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_expired_credentials_are_renewed(
+    relay: Relay,
+    place: str,
+    issuer: CredentialIssuer,
+    call: Callable[[Bucket], object],
+    status: int,
+) -> None:
+    """Credentials that the server takes no more, long before their time, are asked for anew.
+
+    It says so with status 400; the answer to a HEAD does not say why.
+    """
+    bucket = open_bucket(f"{place}&region=us-east-1&profile={PROFILE}")
+    bucket.write("k", b"123")
+    expected = call(bucket)
+    bucket.write("k", b"123")
+    bucket.delete("new")
+    expire(relay, "token1", status)
+    assert call(bucket) == expected
+    assert issuer.issued == 2
+
+
+def test_expired_credentials_in_files(
+    relay: Relay, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials that a tool wrote into a file are read from it anew once they have expired."""
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    lines = "[lab]\naws_access_key_id=K\naws_secret_access_key=s\naws_session_token="
+    file.write_text(f"{lines}token1")
+    bucket = open_bucket(f"{place}&region=us-east-1&profile=lab")
+    bucket.write("k", b"1")
+    expire(relay, "token1")
+    file.write_text(f"{lines}token2")
+    assert bucket.read("k").data == b"1"
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_renewed_credentials_that_are_refused_too(
+    relay: Relay, place: str, issuer: CredentialIssuer, status: int
+) -> None:
+    """A server that takes no credentials is asked twice, and the error says what it said."""
+    bucket = open_bucket(f"{place}&region=us-east-1&profile={PROFILE}")
+    expire(relay, status=status)
+    with pytest.raises(CredentialsError, match="ExpiredToken"):
+        bucket.read("k")
+    assert (len(relay.requests), issuer.issued) == (2, 2)
+
+
+def test_threads_renew_once(relay: Relay, place: str, issuer: CredentialIssuer) -> None:
+    """Of 16 threads whose credentials expire at once, one renews them for all."""
+    bucket = open_bucket(f"{place}&region=us-east-1&profile={PROFILE}")
+    bucket.write("k", b"1")
+    expire(relay, "token1")
+    together = threading.Barrier(16)
+
+    def read(_: int) -> bytes:
+        together.wait()
+        return bucket.read("k").data
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(read, range(16))) == [b"1"] * 16
+    assert issuer.issued == 2
+
+
+def test_issuer_of_expired_credentials(place: str, issuer: CredentialIssuer) -> None:
+    """A source that gives what has expired already is CredentialsError, and says what to do."""
+    issuer.expire_in(timedelta(hours=-1))
+    bucket = open_bucket(f"{place}&region=us-east-1&profile={PROFILE}")
+    with pytest.raises(CredentialsError, match=r"still expired.*Log in anew"):
+        bucket.read("k")
 
 
 @pytest.fixture(scope="module")

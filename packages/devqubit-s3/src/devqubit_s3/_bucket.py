@@ -247,10 +247,14 @@ class S3Bucket(Bucket):
     def _head(self, key: str) -> tuple[BlobInfo, str | None]:
         try:
             answer = self._call("head_object", key)
-        except (AccessDeniedError, BackendError, BlobNotFoundError) as exc:
-            if not (isinstance(exc, BlobNotFoundError) and self._bucket_seen):
+        except BlobNotFoundError:
+            if not self._bucket_seen:
                 self._explain(key)
             raise
+        except (AccessDeniedError, BackendError):
+            self._explain(key)
+            # Credentials may have expired, which that GET was told, and renewed them.
+            answer = self._call("head_object", key)
         self._bucket_seen = True
         version = self._version(answer)
         info = BlobInfo(key, answer["ContentLength"], version, answer["LastModified"])
@@ -299,8 +303,8 @@ class S3Bucket(Bucket):
             condition = {"IfMatch": f'"{expected}"'}
         try:
             with translated(self.location, key):
-                arguments = {**self._object(key), **condition, **arguments}
-                answer = self._connector.send(operation, **arguments)
+                asked = {**self._object(key), **condition, **arguments}
+                answer = self._connector.send(operation, **asked)
         except ConflictError:
             if expected is ABSENT or quoted is not None or self._state(key)[0] != expected:
                 raise

@@ -74,6 +74,8 @@ _BY_STATUS: Final[dict[int, type[StorageError]]] = {
     507: StorageFullError,
 }
 _EXPIRED: Final = ("ExpiredToken", "TokenRefreshRequired")
+# botocore has no class for it.
+_STILL_EXPIRED: Final = "refreshed credentials are still expired"
 _NO_CREDENTIALS: Final = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
@@ -118,6 +120,12 @@ def translated(location: str, key: str = "") -> Iterator[None]:
         ) from exc
     except _NO_ANSWER as exc:
         raise UnreachableError(f"{location}: no answer: {exc}") from exc
+    except RuntimeError as exc:
+        if _STILL_EXPIRED not in str(exc):
+            raise
+        raise CredentialsError(
+            f"{location}: {exc} Log in anew, or set this machine's clock"
+        ) from exc
     except boto.BotoCoreError as exc:
         reason = " ".join(str(exc).split())
         raise BackendError(f"{location}: {key!r}: {reason}") from exc

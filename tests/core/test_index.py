@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import pytest
 from devqubit.errors import UnreachableError, UnsupportedError
 from devqubit.plugin import Capabilities, open_bucket
 from devqubit.storage import Registry, create_registry
+from devqubit.storage._file_systems import shares_memory
 from devqubit.storage._index import index_path
 from tests.servers.gcs import GCSServer
 
@@ -316,6 +318,16 @@ def test_never_by_itself(gcs_server: GCSServer, gcs_bucket: str, gs_url: str) ->
         assert names(registry) == ["x"]
 
 
+@pytest.mark.parametrize("first", ["save", "ask"])
+def test_never_by_itself_but_when_lost(url: str, first: str) -> None:
+    """With max_staleness=None a damaged index is made anew whole: no run that was known is gone."""
+    index_of(url).write_bytes(b"no index")
+    with create_registry(url, max_staleness=None) as registry:
+        if first == "save":
+            registry.save({"run_id": "d"})
+        assert names(registry) == (["a", "b", "c", "d"] if first == "save" else ["a", "b", "c"])
+
+
 def test_failed_refresh_changes_nothing(url: str) -> None:
     """When the bucket cannot be read, the question fails and the index stays as it was."""
     with create_registry(url, max_staleness=0) as registry:
@@ -359,3 +371,20 @@ def test_many_points_are_merged(tmp_path: Path) -> None:
         points = registry.iter_metric_points("r", "loss", start_step=150_000)
         assert next(points) == {"step": 150_000, "timestamp": "t", "value": 150_000.0}
         assert sum(1 for _ in points) == 49_999
+
+
+def test_where_memory_is_not_shared(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a network's file system no file of the index is mapped, and all goes as elsewhere."""
+    monkeypatch.setattr("devqubit.storage._index.shares_memory", lambda _: False)
+    with create_registry(url) as mine, create_registry(url, max_staleness=0) as theirs:
+        assert names(mine) == names(theirs) == ["a", "b", "c"]
+        mine.save({"run_id": "d"})
+        assert names(mine) == names(theirs) == ["a", "b", "c", "d"]
+        assert list(cache.rglob("*-shm")) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells file systems")
+def test_file_systems(tmp_path: Path) -> None:
+    """A local disk's file system is told from others."""
+    assert shares_memory("/dev/shm")
+    assert not shares_memory("/proc")

@@ -18,10 +18,11 @@ from typing import Any, Final, TypeVar
 
 from devqubit.errors import StorageError
 from devqubit.storage._config import cache_dir
+from devqubit.storage._file_systems import shares_memory
 from devqubit.storage._forks import renewed_after_fork
 from devqubit.storage._index_tables import create_tables, get_meta, set_meta
 
-__all__ = ["Index", "IndexRebuiltError"]
+__all__ = ["LOST", "Index", "IndexRebuiltError"]
 
 R = TypeVar("R")
 logger = logging.getLogger("devqubit.storage")
@@ -30,6 +31,9 @@ SCHEMA: Final = 1
 APPLICATION_ID: Final = 0x64765142  # "dvQB"
 BUSY_SECONDS: Final = 60.0
 MEMORY: Final = ":memory:"
+
+LOST: Final = "lost"
+"""What an index says of itself that stands for one that was damaged, or had no space."""
 
 # These are mistakes of ours, and say nothing of the file.
 _MISTAKES: Final = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
@@ -56,6 +60,7 @@ class Index:
         self._release: Callable[[], object]
         self._pid = os.getpid()
         self._discarded = False
+        self._lost = False
 
     def read(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Reads from the index.
@@ -126,6 +131,7 @@ class Index:
                 if _is_busy(exc):
                     raise
                 reason = exc
+            self._lost = True
             try:
                 _remove(self._path)
                 return self._checked()
@@ -140,10 +146,10 @@ class Index:
             self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA journal_mode = {self._journal()}")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.create_function("fold", 1, _fold, deterministic=True)
-            if not self._is_ours(connection):
+            if self._lost or not self._is_ours(connection):
                 with connection:
                     connection.execute("BEGIN IMMEDIATE")
                     self._claim(connection)
@@ -151,6 +157,12 @@ class Index:
             connection.close()
             raise
         return connection
+
+    def _journal(self) -> str:
+        """How SQLite keeps transactions whole: faster by a log whose index is in shared memory."""
+        if self._path == MEMORY:
+            return "MEMORY"
+        return "WAL" if shares_memory(os.path.dirname(self._path)) else "TRUNCATE"
 
     def _is_ours(self, connection: sqlite3.Connection) -> bool:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -160,14 +172,15 @@ class Index:
         )
 
     def _claim(self, connection: sqlite3.Connection) -> None:
-        if self._is_ours(connection):
-            return  # another process was first
-        if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-            raise sqlite3.DatabaseError("it is no index of this registry and version")
-        create_tables(connection)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
-        set_meta(connection, "location", self._location)
+        if not self._is_ours(connection):  # no other process was first
+            if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+                raise sqlite3.DatabaseError("it is no index of this registry and version")
+            create_tables(connection)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+            set_meta(connection, "location", self._location)
+        if self._lost:
+            set_meta(connection, LOST, "")
 
     def _discard(self, exc: sqlite3.DatabaseError) -> None:
         if _is_busy(exc):
@@ -180,9 +193,10 @@ class Index:
         if self._path != MEMORY:
             with contextlib.suppress(OSError):
                 _remove(self._path)
-        if self._discarded:
-            self._path = MEMORY  # it was no accident: such as a full disk
-        self._discarded = True
+        if self._discarded:  # it was no accident: such as a full disk
+            logger.warning("The index %s is kept in memory: %s", self._path, exc)
+            self._path = MEMORY
+        self._discarded = self._lost = True
 
 
 def index_path(location: str) -> str:

@@ -14,7 +14,7 @@ from devqubit.errors import StorageError
 from devqubit.storage._bucket import Bucket
 from devqubit.storage._documents import DocumentFolder
 from devqubit.storage._forks import renewed_after_fork
-from devqubit.storage._index import Index, IndexRebuiltError
+from devqubit.storage._index import LOST, Index, IndexRebuiltError
 from devqubit.storage._index_tables import drop_keys, get_meta, put_runs, set_meta
 from devqubit.storage._refresh import REFRESHED, RefreshResult, refresh
 from devqubit.storage._rows import RunRow
@@ -48,8 +48,8 @@ class RunIndex:
         Raises:
             StorageError: It had to be refreshed, and the bucket cannot be read.
         """
-        self._refresh_if_stale()
         try:
+            self._refresh_if_stale()
             return self._index.read(question)
         except IndexRebuiltError:
             self.refresh()
@@ -94,11 +94,18 @@ class RunIndex:
 
     def _refresh_if_stale(self) -> None:
         if self._max_staleness is None:
+            if self._index.read(_is_lost):
+                self.refresh()
             return
         # Of many threads that ask at once, one refreshes and the others wait for it.
         with self._refreshing:
-            last = self._index.change(lambda connection: get_meta(connection, REFRESHED))
+            last = self._index.read(lambda connection: get_meta(connection, REFRESHED))
             age = None if last is None else time.time() - last
             # An age below zero is a clock that was set back.
             if age is None or not 0 <= age <= self._max_staleness:
                 refresh(self._bucket, self._folder, self._index)
+
+
+def _is_lost(connection: Connection) -> bool:
+    """Whether the index that was refreshed is gone, and this one never was."""
+    return get_meta(connection, LOST) is not None and get_meta(connection, REFRESHED) is None

@@ -347,6 +347,24 @@ def test_a_lease_of_a_crashed_collection_is_not_waited_for(
     assert time.monotonic() - began < 5
 
 
+def test_a_lease_of_a_crashed_collection_is_waited_for_until_it_ends(
+    store: ObjectStore,
+    registry: Registry,
+    bucket: AgedBucket,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A put waits for what is left of a lease, not for a whole one, and says so."""
+    bucket.write("_gc/crashed", b"{}")
+    bucket.age("_gc/crashed", lease.LEASE.total_seconds() - 3)
+    monkeypatch.setattr(lease, "_SILENT_SECONDS", 0.5)
+    put_old(store, b"wanted again")
+    began = time.monotonic()
+    store.put_bytes(b"wanted again")
+    assert 1 < time.monotonic() - began < 10
+    assert "waiting for a garbage collection" in caplog.text
+
+
 def put_and_save(store: ObjectStore, registry: Registry) -> None:
     """What a client does: puts an object, and saves a run that refers to it."""
     digest = store.put_bytes(b"wanted again")

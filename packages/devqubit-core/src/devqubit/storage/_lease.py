@@ -23,6 +23,7 @@ nothing rests on time.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FRESH", "LEASE", "Lease", "is_fresh", "wait_for_collections", "write_again"]
 
+logger = logging.getLogger("devqubit.storage")
+
 FRESH: Final = timedelta(hours=12)
 """The age up to which a put takes an object for safe from any collection."""
 
@@ -46,6 +49,7 @@ LEASE: Final = timedelta(minutes=10)
 
 _FOLDER: Final = "_gc/"
 _POLL_SECONDS: Final = 0.2
+_SILENT_SECONDS: Final = 3.0
 
 
 def is_fresh(there: BlobInfo) -> bool:
@@ -91,9 +95,20 @@ def _wait_for_leases(bucket: Bucket, now: Callable[[], datetime | None]) -> None
     if not leases:
         return
     moment = now() or min(leases.values())
-    seen = {lease for lease, modified in leases.items() if moment - modified < LEASE}
-    end = time.monotonic() + LEASE.total_seconds()
-    while seen and time.monotonic() < end:
+    left = {lease: LEASE - (moment - modified) for lease, modified in leases.items()}
+    seen = {lease for lease, time_left in left.items() if time_left > timedelta(0)}
+    if not seen:
+        return
+    began = time.monotonic()
+    longest, said = max(left.values()).total_seconds(), False
+    while seen and (waited := time.monotonic() - began) < longest:
+        if waited >= _SILENT_SECONDS and not said:
+            said = True
+            logger.warning(
+                "%s: waiting for a garbage collection to be done, or, if it crashed, for %.0f s",
+                bucket.location,
+                longest - waited,
+            )
         time.sleep(_POLL_SECONDS)
         seen &= {lease.key for lease in bucket.list(_FOLDER)}
 

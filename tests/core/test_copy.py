@@ -132,6 +132,20 @@ def test_second_time(places: tuple[Place, Place]) -> None:
     assert (report.objects.present, report.runs.present) == (5, 7)
 
 
+def test_huge_file_among_segments(local: tuple[Place, Place], tmp_path: Path) -> None:
+    """A file that is far too large for a segment is reported, and neither read nor copied."""
+    source, target = local
+    huge = tmp_path / "source" / "metrics" / "bell 0" / "huge.json"
+    huge.touch()
+    os.truncate(huge, 1 << 31)
+    report = copy(source, target)
+    assert (report.points.copied, report.points.failed, report.complete) == (2, 1, False)
+    (problem,) = report.problems
+    assert problem.key == "metrics/bell 0/huge.json"
+    assert "2,147,483,648 bytes" in problem.reason
+    assert list((tmp_path / "target").rglob("huge.json")) == []
+
+
 def test_what_is_left(places: tuple[Place, Place]) -> None:
     """Begun again, it copies what is missing, and nothing else."""
     source, target = places

@@ -7,11 +7,17 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from devqubit.errors import BlobNotFoundError, ObjectNotFoundError, StorageError
+from devqubit.errors import (
+    BlobNotFoundError,
+    CorruptRecordError,
+    ObjectNotFoundError,
+    StorageError,
+)
 from devqubit.maintenance._copy_job import SMALL, Job, failure, joined
 from devqubit.maintenance._copy_report import OBJECTS, POINTS, Done, Outcome
 from devqubit.storage._digest import digest_of_key, object_prefix
 from devqubit.storage._lookup import list_objects
+from devqubit.storage._metrics import is_segment
 from devqubit.storage._pool import each
 
 if TYPE_CHECKING:
@@ -87,7 +93,7 @@ def _points(job: Job, folders: Callable[[str], bool], prefix: str) -> set[str]:
     found = (
         (here.key, here, there)
         for here, there in pairs
-        if here is not None and here.key.endswith(".json") and folders(folder_of(here.key))
+        if here is not None and folders(folder_of(here.key)) and _is_segment(job, here)
     )
     gone: set[str] = set()
 
@@ -100,6 +106,14 @@ def _points(job: Job, folders: Callable[[str], bool], prefix: str) -> set[str]:
 
     _copy(job, POINTS, _wanted(job, POINTS, found), move)
     return gone
+
+
+def _is_segment(job: Job, info: BlobInfo) -> bool:
+    try:
+        return is_segment(info)
+    except CorruptRecordError as exc:
+        job.ledger.add(POINTS, failure(info.key, exc, reading=True))
+        return False
 
 
 def folder_of(key: str) -> str:

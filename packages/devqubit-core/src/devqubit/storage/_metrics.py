@@ -25,12 +25,12 @@ from devqubit.errors import (
     InvalidRecordError,
     StorageError,
 )
-from devqubit.storage._bucket import Blob, Bucket
+from devqubit.storage._bucket import Blob, BlobInfo, Bucket
 from devqubit.storage._forks import renewed_after_fork
 from devqubit.storage._names import check_name, encode_name
 from devqubit.storage._records import decode_json
 
-__all__ = ["POINTS_A_SEGMENT", "MetricPoints", "Point", "encode_points"]
+__all__ = ["POINTS_A_SEGMENT", "MetricPoints", "Point", "encode_points", "is_segment"]
 
 Point = tuple[str, int, str, float | None]
 """Key, step, timestamp, value."""
@@ -40,6 +40,8 @@ Point = tuple[str, int, str, float | None]
 POINTS_A_SEGMENT: Final = 100_000
 # Far above any segment of ours.
 MAX_SEGMENT_BYTES: Final = 64 * 1024 * 1024
+# What is read at the same time; decoded, points take several times as much.
+_READ_BYTES: Final = 16 * 1024 * 1024
 # JSON has no such numbers, and a diverging loss is worth keeping.
 _SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 # Another client may be merging; each time it does, the segments are listed anew.
@@ -135,36 +137,63 @@ class MetricPoints:
     def _merged(self, run_id: str) -> tuple[sqlite3.Connection, list[str]]:
         """A private database with the points that hold, and the segments they are from."""
         for _ in range(_READ_ROUNDS):
-            keys = [info.key for info in self._bucket.list(_folder(run_id))]
-            keys = [key for key in keys if key.endswith(".json")]
+            infos = list(filter(is_segment, self._bucket.list(_folder(run_id))))
             merged = sqlite3.connect("", isolation_level=None, check_same_thread=False)
             try:
-                self._merge(merged, keys)
+                self._merge(merged, infos)
             except BlobNotFoundError:
                 merged.close()
                 continue
             except BaseException:
                 merged.close()
                 raise
-            return merged, keys
+            return merged, [info.key for info in infos]
         raise StorageError(f"The metric points of run {run_id!r} keep changing while they are read")
 
-    def _merge(self, merged: sqlite3.Connection, keys: Sequence[str]) -> None:
+    def _merge(self, merged: sqlite3.Connection, infos: Sequence[BlobInfo]) -> None:
         merged.execute(
             "CREATE TABLE points (key TEXT, step INTEGER, timestamp TEXT, value, "
             "PRIMARY KEY (key, step)) WITHOUT ROWID"
         )
         merged.execute("BEGIN")
-        for key, blob in self._bucket.read_many(keys):
-            if not isinstance(blob, Blob):
-                raise blob
-            insert = "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)"
-            merged.executemany(insert, _decoded(key, blob))
+        for keys in _together(infos):
+            for key, blob in self._bucket.read_many(keys):
+                if not isinstance(blob, Blob):
+                    raise blob
+                insert = "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)"
+                merged.executemany(insert, _decoded(key, blob))
         merged.execute("COMMIT")
 
 
 def _folder(run_id: str) -> str:
     return f"metrics/{encode_name(run_id)}/"
+
+
+def is_segment(info: BlobInfo) -> bool:
+    """Whether a file in the folder of a run holds points.
+
+    Raises:
+        CorruptRecordError: It should, and is far too large for that, so that nobody reads it.
+    """
+    if info.size > MAX_SEGMENT_BYTES and info.key.endswith(".json"):
+        raise CorruptRecordError(
+            f"{info.key!r} has {info.size:,} bytes, more than {MAX_SEGMENT_BYTES:,}: it is no "
+            "segment of metric points"
+        )
+    return info.key.endswith(".json")
+
+
+def _together(infos: Iterable[BlobInfo]) -> Iterator[list[str]]:
+    """The keys of segments that are read at the same time: many small ones, or few large."""
+    keys: list[str] = []
+    size = 0
+    for info in infos:
+        if keys and size + info.size > _READ_BYTES:
+            yield keys
+            keys, size = [], 0
+        keys.append(info.key)
+        size += info.size
+    yield keys
 
 
 def _checked(point: Mapping[str, Any]) -> tuple[str, Point]:

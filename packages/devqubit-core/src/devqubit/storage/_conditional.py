@@ -17,7 +17,7 @@ from typing import Final
 from devqubit.errors import BlobNotFoundError, ConflictError
 from devqubit.storage._bucket import ABSENT, Absent, Version
 from devqubit.storage._forks import renewed_after_fork
-from devqubit.storage._retry import Retry
+from devqubit.storage._retry import TRANSIENT, Retry
 
 __all__ = ["WRITE_ID", "ConditionalRequests", "State"]
 
@@ -90,12 +90,17 @@ class ConditionalRequests:
         """
         write_id = secrets.token_hex(4)
         write_ids = self._continued(key, expected, write_id)
+        unanswered = False
 
-        def attempt(number: int) -> Version:
+        def attempt(_: int) -> Version:
+            nonlocal unanswered
             try:
                 return send(write_ids)
+            except TRANSIENT:
+                unanswered = True
+                raise
             except (BlobNotFoundError, ConflictError) as exc:
-                if expected is ABSENT and number == 1:
+                if expected is ABSENT and not unanswered:
                     raise ConflictError(f"{key!r} is there already", expected=ABSENT) from exc
                 actual, found = state()
                 newest, *older = (found or "").split(".")
@@ -131,14 +136,19 @@ class ConditionalRequests:
         Raises:
             ConflictError: Another version is there.
         """
+        unanswered = False
 
-        def attempt(number: int) -> bool:
+        def attempt(_: int) -> bool:
+            nonlocal unanswered
             try:
                 send()
+            except TRANSIENT:
+                unanswered = True
+                raise
             except (BlobNotFoundError, ConflictError) as exc:
                 actual = ABSENT if isinstance(exc, BlobNotFoundError) else state()[0]
                 if actual is ABSENT:
-                    return number > 1  # an attempt before this one did it, unacknowledged
+                    return unanswered  # an attempt before this one did it
                 raise _conflict(key, expected, actual) from exc
             return True
 

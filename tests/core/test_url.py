@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devqubit.errors import InvalidURLError
+from devqubit.errors import InvalidOptionError, InvalidURLError
 from devqubit.storage._url import StorageURL, canonical_url, parse_url, redact
 
 SECRET = "hunter2"
@@ -135,13 +135,29 @@ def test_repr_has_no_parameters() -> None:
 
 def test_canonical_url() -> None:
     """One place has one spelling, and it can be opened again."""
-    url = canonical_url("s3", "bucket", "a b/50%", {"endpoint_url": "http://h:1/x?y"})
-    assert url == "s3://bucket/a%20b/50%25?endpoint_url=http://h:1/x%3Fy"
+    url = canonical_url("s3", "bucket", "a b/50%", {"endpoint_url": "http://h:1/x&y"})
+    assert url == "s3://bucket/a%20b/50%25?endpoint_url=http://h:1/x%26y"
     assert parse_url(url) == StorageURL(
-        "s3", "bucket", "a b/50%", {"endpoint_url": "http://h:1/x?y"}
+        "s3", "bucket", "a b/50%", {"endpoint_url": "http://h:1/x&y"}
     )
     assert canonical_url("file", "", "/a", {}) == "file:///a"
     assert canonical_url("x", "a/b", "c", {}) == "x://a%2Fb/c"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"http://h:1/x?token={SECRET}",
+        f"http://h:1/x#{SECRET}",
+        f"http://key:{SECRET}@h:1",
+        f"key:{SECRET}@h:1",
+    ],
+)
+def test_address_with_a_secret(address: str) -> None:
+    """What is part of a place is shown, so it may not have what could be a secret."""
+    with pytest.raises(InvalidOptionError, match="'endpoint_url' is part of every") as caught:
+        canonical_url("s3", "bucket", "", {"endpoint_url": address})
+    assert SECRET not in str(caught.value)
 
 
 @given(st.text(max_size=30), st.text(max_size=10))

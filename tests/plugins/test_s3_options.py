@@ -11,6 +11,7 @@ import botocore
 import pytest
 
 from devqubit import __version__
+from devqubit.errors import InvalidOptionError
 from devqubit.plugin import ABSENT, Bucket, open_bucket
 from devqubit.storage import create_registry, create_store
 from tests.servers.relay import Answer, Relay, Request, Rule
@@ -65,6 +66,15 @@ def test_endpoint(
     assert {bucket.location for bucket in buckets} == {
         f"s3://{s3_bucket}/x?endpoint_url={relay.endpoint}"
     }
+
+
+@pytest.mark.parametrize("endpoint", ["http://h:1/?token=hunter2", "http://key:hunter2@h:1"])
+def test_endpoint_with_a_secret(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint of the environment, too, is refused if it would show a secret."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    with pytest.raises(InvalidOptionError, match="leave out") as caught:
+        open_bucket("s3://bucket/x?region=us-east-1")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_location_opens_again(s3: Bucket) -> None:

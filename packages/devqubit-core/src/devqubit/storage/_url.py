@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-from devqubit.errors import InvalidURLError
+from devqubit.errors import InvalidOptionError, InvalidURLError
 
 __all__ = ["StorageURL", "below", "canonical_url", "has_credentials", "parse_url", "redact"]
 
@@ -21,6 +21,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # user:password@, also where the password holds one of "/?#": then what stands in the
 # host's place has a colon that no port number follows, and an "@" comes later.
 _CREDENTIALS = r"(?s)[^:]+://(?:[^/?#]*@|[^/?#]*:(?!\d*(?:[/?#]|$)).*@)"
+# An address of a server with what may be a secret, also without a scheme: user:password@host.
+_SHOWS_TOO_MUCH = re.compile(r"(?s)[^:]+://.*[?#]|[^/?#@]*:[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,16 @@ def canonical_url(scheme: str, bucket: str, prefix: str, identity: Mapping[str, 
         bucket: The bucket, empty for `file`.
         prefix: As in `StorageURL`.
         identity: The parameters that make it another place, such as an endpoint.
+
+    Raises:
+        InvalidOptionError: An address among them carries what may be a secret.
     """
+    for name, value in identity.items():
+        if has_credentials(value) or _SHOWS_TOO_MUCH.match(value):
+            raise InvalidOptionError(
+                f"Option {name!r} is part of every location that is shown: leave out its user "
+                "and password, and what follows '?' or '#'"
+            )
     path = "/".join(part for part in (quote(bucket, safe=""), quote(prefix)) if part)
     query = "&".join(f"{name}={quote(identity[name], safe='/:')}" for name in sorted(identity))
     return f"{scheme}://{path}" + (f"?{query}" if query else "")

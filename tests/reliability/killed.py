@@ -85,6 +85,13 @@ def collected(url: str, seed: int) -> Iterator[str]:
             yield "collected"
 
 
+def deleted(url: str, seed: int) -> Iterator[str]:
+    """Collects the garbage that is there."""
+    yield "begun"
+    with open_place(url) as place:
+        collect_garbage(place.store, place.registry, dry_run=False)
+
+
 def beside(url: str) -> str:
     """The place that copies go to."""
     before, mark, query = url.partition("?")
@@ -92,7 +99,8 @@ def beside(url: str) -> str:
 
 
 JOBS: dict[str, Callable[[str, int], Iterator[str]]] = {
-    job.__name__: job for job in (put_file, put_many, save, update, refresh, copied, collected)
+    job.__name__: job
+    for job in (put_file, put_many, save, update, refresh, copied, collected, deleted)
 }
 
 

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from devqubit.maintenance import Finding, open_place, verify
+from devqubit.maintenance import Finding, collect_garbage, open_place, verify
 from tests.reliability.killed import JOBS, beside
 
 pytestmark = [pytest.mark.reliability, pytest.mark.timeout(900)]
 
 SEED = int(os.environ.get("FAULTS_SEED", "20261123"))
 KILLS = int(os.environ.get("KILLS", "200"))
+GARBAGE = 1_500
 LONGEST = 0.6  # seconds after the first acknowledgement
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +45,7 @@ def test_killed(url: str, tmp_path: Path) -> None:
     kills = KILLS if url.startswith("file") else KILLS * 3 // 10
     moments = random.Random(SEED)
     counted = 0
-    jobs = list(JOBS)
+    jobs = [job for job in JOBS if job != "deleted"]
     for number in range(kills):
         job = jobs[number % len(jobs)]
         done = killed(job, url, SEED + number, moments.uniform(0, LONGEST))
@@ -57,6 +58,31 @@ def test_killed(url: str, tmp_path: Path) -> None:
         with open_place(url) as place:
             place.registry.bucket.sweep(datetime.now(UTC))
         assert list((tmp_path / "place").rglob(".devqubit-*.tmp")) == []
+
+
+def test_killed_while_it_deletes(tmp_path: Path) -> None:
+    """A collection killed between its deletes takes only garbage, and the next one goes on."""
+    kills, in_the_middle = KILLS // 10, 0
+    moments = random.Random(SEED)
+    url = f"file://{tmp_path}/place?durability=fast"
+    with open_place(url) as place:
+        kept = {place.store.put_bytes(b"kept %d" % number) for number in range(20)}
+        place.registry.save({"run_id": "r", "refs": sorted(kept)})
+        for number in range(kills):
+            there = len(list(place.store.list_digests()))
+            garbage = (b"%d %d" % (number, n) for n in range(GARBAGE - there))
+            assert all(isinstance(put, str) for put in place.store.put_many(garbage))
+            for path in (tmp_path / "place/objects/sha256").rglob("*"):
+                os.utime(path, (time.time() - 48 * 3600,) * 2)
+            killed("deleted", url, SEED, moments.uniform(0, LONGEST))
+            left = set(place.store.list_digests())
+            assert kept - left == set()
+            in_the_middle += len(kept) < len(left) < GARBAGE
+        check(url)
+        collect_garbage(place.store, place.registry, dry_run=False)
+        assert set(place.store.list_digests()) == kept
+    print(f"{kills} kills, seed {SEED}, {in_the_middle} between deletes")
+    assert in_the_middle > 0
 
 
 def killed(job: str, url: str, seed: int, after: float) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from devqubit.testing import (
     BucketConformance,
+    MaintenanceConformance,
     ObjectStoreConformance,
     PluginConformance,
     RaceConformance,
@@ -40,6 +41,10 @@ class TestRegistry(_File, RegistryConformance):
 
 
 class TestSharedRegistry(_File, SharedRegistryConformance):
+    pass
+
+
+class TestMaintenance(_File, MaintenanceConformance):
     pass
 
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from devqubit.testing import (
     BucketConformance,
+    MaintenanceConformance,
     ObjectStoreConformance,
     PluginConformance,
     RaceConformance,
@@ -85,6 +86,10 @@ class TestRegistry(_GCS, RegistryConformance):
 
 
 class TestSharedRegistry(_GCS, SharedRegistryConformance):
+    pass
+
+
+class TestMaintenance(_GCS, MaintenanceConformance):
     pass
 
 

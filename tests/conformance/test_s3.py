@@ -8,6 +8,7 @@ import pytest
 
 from devqubit.testing import (
     BucketConformance,
+    MaintenanceConformance,
     ObjectStoreConformance,
     PluginConformance,
     RaceConformance,
@@ -44,6 +45,10 @@ class TestRegistry(_S3, RegistryConformance):
 
 
 class TestSharedRegistry(_S3, SharedRegistryConformance):
+    pass
+
+
+class TestMaintenance(_S3, MaintenanceConformance):
     pass
 
 

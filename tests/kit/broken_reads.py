@@ -11,13 +11,14 @@ from urllib.parse import unquote, unquote_plus
 
 from devqubit.errors import BlobNotFoundError, StorageError
 from devqubit.plugin import Blob, BlobInfo, OpenRequest, Version
-from tests.kit.memory_bucket import MemoryBucket, Stored
+from tests.kit.memory_bucket import MemoryBucket, PlainBucket, Stored
 
 __all__ = [
     "AfterIsIncluded",
     "DecodesPercent",
     "DecodesPlus",
     "DeletesNothing",
+    "DeletesSome",
     "EqualsEscapes",
     "FolderPrefix",
     "IgnoresCase",
@@ -35,6 +36,7 @@ __all__ = [
     "RaisesPastTheEnd",
     "RangeOffByOne",
     "RemembersReads",
+    "RemembersSizes",
     "SharedPrefix",
     "StaleList",
     "StaleRead",
@@ -166,6 +168,33 @@ class DeletesNothing(MemoryBucket):
     def delete(self, key: str, *, if_version: Version | None = None) -> bool:
         super().delete(key, if_version=if_version)
         return True
+
+
+class DeletesSome(MemoryBucket):
+    """Of many, says of each that it is deleted, but leaves the last one."""
+
+    def delete_many(self, keys: Iterable[str]) -> Iterator[tuple[str, StorageError | None]]:
+        given = list(keys)
+        for key in given[:-1]:
+            self.delete(key)
+        return iter([(key, None) for key in given])
+
+
+class RemembersSizes(PlainBucket):
+    """Says of a blob what it said before, until that is written."""
+
+    def __init__(self, request: OpenRequest) -> None:
+        super().__init__(request)
+        self._seen: dict[str, BlobInfo] = {}
+
+    def stat(self, key: str) -> BlobInfo:
+        if key not in self._seen:
+            self._seen[key] = super().stat(key)
+        return self._seen[key]
+
+    def _put(self, key: str, data: bytes) -> Version:
+        self._seen.pop(key, None)
+        return super()._put(key, data)
 
 
 class DecodesPercent(MemoryBucket):

@@ -13,6 +13,7 @@ from tests.kit.memory_bucket import MemoryBucket, PlainBucket
 
 __all__ = [
     "DeletesAnyVersion",
+    "DeletesNoVersion",
     "LooksFirst",
     "LostUpdate",
     "OneBuffer",
@@ -60,6 +61,15 @@ class SwallowsConflict(MemoryBucket):
             return super().write(key, data, if_version=if_version)
         except ConflictError:
             return self._stored(key).version
+
+
+class DeletesNoVersion(MemoryBucket):
+    """Keeps what is to be deleted in one version only, and says otherwise."""
+
+    def delete(self, key: str, *, if_version: Version | None = None) -> bool:
+        with self._lock:
+            self._check(key, if_version)
+            return if_version is not None or super().delete(key)
 
 
 class Tombstone(MemoryBucket):

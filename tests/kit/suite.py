@@ -14,8 +14,7 @@ import pytest
 from devqubit import testing
 from tests.kit.broken_buckets import SCHEMES, TOKEN
 from tests.kit.broken_plugins import PLUGINS
-
-CLASSES = ("Bucket", "Race", "ObjectStore", "Registry", "SharedRegistry")
+from tests.kit.table import CLASSES
 
 
 def place(scheme: str) -> type:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["ARGUMENTS", "BUCKETS", "PLUGINS", "RIGHT", "RIGHT_BUCKETS"]
+__all__ = ["ARGUMENTS", "BUCKETS", "CLASSES", "PLUGINS", "RIGHT", "RIGHT_BUCKETS"]
+
+CLASSES = ("Bucket", "Race", "ObjectStore", "Registry", "SharedRegistry", "Maintenance")
+"""The parts of the kit that a bucket is tried with."""
 
 BUCKETS = [
     ("LosesEmptyBlobs", "Bucket::test_reads_what_was_written[empty]"),
@@ -20,6 +23,16 @@ BUCKETS = [
     ("KeepsTheTime", "Bucket::test_written_again"),
     ("DeletesNothing", "Bucket::test_delete"),
     ("DeletesNothing", "Registry::test_missing_run"),
+    ("DeletesSome", "Bucket::test_many"),
+    ("DeletesSome", "Maintenance::test_mirror"),
+    ("DeletesNoVersion", "Bucket::test_delete_only_a_version"),
+    ("DeletesNoVersion", "Maintenance::test_prune"),
+    ("RemembersSizes", "Maintenance::test_garbage_that_is_wanted_again"),
+    ("WritesOnce", "Maintenance::test_verify"),
+    ("StaleRead", "Maintenance::test_repair"),
+    ("QuotedInLists", "Maintenance::test_garbage"),
+    ("WrongSize", "Maintenance::test_copy"),
+    ("KeepsTheTail", "Maintenance::test_garbage_of_runs_that_cannot_be_read"),
     ("DecodesPercent", "Bucket::test_odd_keys[percent%20and%25]"),
     ("DecodesPlus", "Bucket::test_odd_keys[plus+plus]"),
     ("EqualsEscapes", "Bucket::test_keys_do_not_meet[escapes]"),
@@ -96,11 +109,7 @@ RIGHT_BUCKETS = ["DefaultUpload", "MemoryBucket", "PlainBucket"]
 
 RIGHT = [
     "TestRightPlugin",
-    *(
-        f"Test{bucket}{part}"
-        for bucket in ("MemoryBucket", "PlainBucket")
-        for part in ("Bucket", "Race", "ObjectStore", "Registry", "SharedRegistry")
-    ),
+    *(f"Test{bucket}{part}" for bucket in ("MemoryBucket", "PlainBucket") for part in CLASSES),
 ]
 """Test classes of what is right, none of whose tests may fail."""
 

@@ -6,6 +6,7 @@ import pytest
 
 from devqubit.testing import (
     BucketConformance,
+    MaintenanceConformance,
     ObjectStoreConformance,
     RaceConformance,
     RegistryConformance,
@@ -36,4 +37,8 @@ class TestRegistry(_Server, RegistryConformance):
 
 
 class TestSharedRegistry(_Server, SharedRegistryConformance):
+    pass
+
+
+class TestMaintenance(_Server, MaintenanceConformance):
     pass

@@ -6,6 +6,7 @@ import pytest
 
 from devqubit.testing import (
     BucketConformance,
+    MaintenanceConformance,
     ObjectStoreConformance,
     PluginConformance,
     RaceConformance,
@@ -44,6 +45,10 @@ class TestRegistry(_Azure, RegistryConformance):
 
 class TestSharedRegistry(_Azure, SharedRegistryConformance):
     """A registry of several at once."""
+
+
+class TestMaintenance(_Azure, MaintenanceConformance):
+    """Checking, cleaning and copying."""
 
 
 class TestPlugin(PluginConformance):

@@ -8,6 +8,7 @@ import pytest
 
 from devqubit.testing import (
     BucketConformance,
+    MaintenanceConformance,
     ObjectStoreConformance,
     PluginConformance,
     RaceConformance,
@@ -39,6 +40,10 @@ class TestRegistry(_Memory, RegistryConformance):
 
 
 class TestSharedRegistry(_Memory, SharedRegistryConformance):
+    pass
+
+
+class TestMaintenance(_Memory, MaintenanceConformance):
     pass
 
 

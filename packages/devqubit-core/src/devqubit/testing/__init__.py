@@ -31,6 +31,7 @@ pytest.register_assert_rewrite(
             "_failures",
             "_files",
             "_listing",
+            "_maintenance",
             "_objects",
             "_plugin",
             "_races",
@@ -43,6 +44,7 @@ pytest.register_assert_rewrite(
 )
 
 from devqubit.testing._bucket import BucketConformance  # noqa: E402
+from devqubit.testing._maintenance import MaintenanceConformance  # noqa: E402
 from devqubit.testing._objects import ObjectStoreConformance  # noqa: E402
 from devqubit.testing._plugin import PluginConformance  # noqa: E402
 from devqubit.testing._races import RaceConformance  # noqa: E402
@@ -51,6 +53,7 @@ from devqubit.testing._shared_registry import SharedRegistryConformance  # noqa:
 
 __all__ = [
     "BucketConformance",
+    "MaintenanceConformance",
     "ObjectStoreConformance",
     "PluginConformance",
     "RaceConformance",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.cli.command import Workspace
 
 
@@ -27,3 +29,12 @@ def test_problem(devqubit: Workspace, s3_endpoint: str) -> None:
 def test_two_ways_to_say_where(devqubit: Workspace) -> None:
     """A URL and options are too much."""
     assert devqubit.refused("doctor", "x", "--store", "y")[0] == 2
+
+
+def test_one_place_that_cannot_be_opened(devqubit: Workspace) -> None:
+    """Where the registry's URL is wrong, the store is looked at all the same."""
+    devqubit.environment["DEVQUBIT_REGISTRY_URL"] = "s4://my-bucket"
+    done = devqubit("doctor", "--json")
+    places = {json.loads(line)["place"] for line in done.stdout.splitlines()}
+    assert (done.returncode, places) == (2, {"store"})
+    assert b"s4" in done.stderr

@@ -82,8 +82,16 @@ class Ceph:
     def add_user(self, name: str, access_key: str, secret: str) -> None:
         """Adds a user, who may make buckets of their own and look into nobody else's."""
         keys = (f"--access-key={access_key}", f"--secret-key={secret}")
-        arguments = (f"--uid={name}", f"--display-name={name}", *keys)
-        _call(self.folder, "radosgw-admin", "-n", "client.gateway", "user", "create", *arguments)
+        self._administer("user", "create", f"--uid={name}", f"--display-name={name}", *keys)
+
+    def limit(self, name: str, size: int) -> None:
+        """Gives a user a quota of bytes."""
+        scope = ("--quota-scope=user", f"--uid={name}")
+        self._administer("quota", "set", *scope, f"--max-size={size}")
+        self._administer("quota", "enable", *scope)
+
+    def _administer(self, *arguments: str) -> None:
+        _call(self.folder, "radosgw-admin", "-n", "client.gateway", *arguments)
 
 
 @contextmanager

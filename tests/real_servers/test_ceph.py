@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import boto3
 import pytest
 
-from devqubit.errors import AccessDeniedError, ConflictError, CredentialsError, StorageError
-from devqubit.maintenance import diagnose
+from devqubit.errors import (
+    AccessDeniedError,
+    ConflictError,
+    CredentialsError,
+    StorageError,
+    StorageFullError,
+)
+from devqubit.maintenance import diagnose, open_place, verify
 from devqubit.plugin import ABSENT, Blob, Bucket, open_bucket
 from tests.real_servers.ceph import Ceph
 
@@ -105,6 +115,35 @@ def test_doctor_without_rights(monkeypatch: pytest.MonkeyPatch, url: str, strang
         "access key stra..., from env",
     )
     assert "ask for this permission" in checks["write"].advice
+
+
+def test_quota(ceph_cluster: Ceph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where a quota is used up, each write says so; nothing is lost, and nothing stays of it."""
+    name = f"limited-{uuid.uuid4().hex}"
+    ceph_cluster.add_user(name, name, SECRET)
+    ceph_cluster.limit(name, 4 * MIB)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", name)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    where = {"endpoint_url": ceph_cluster.endpoint, "region_name": "us-east-1"}
+    boto3.client("s3", **where).create_bucket(Bucket=name)
+    large = tmp_path / "large"
+    large.write_bytes(os.urandom(20 * MIB))
+    with open_place(f"s3://{name}/x?endpoint_url={ceph_cluster.endpoint}") as place:
+        kept = place.store.put_bytes(b"kept")
+        place.registry.save({"run_id": "kept", "ref": kept})
+        puts: list[Callable[[], object]] = [
+            lambda: place.store.put_bytes(os.urandom(5 * MIB)),
+            lambda: place.store.put_file(large),
+            lambda: place.registry.save({"run_id": "new", "text": "x" * 5 * MIB}),
+            lambda: place.registry.update("kept", lambda run: run.update(text="x" * 5 * MIB)),
+        ]
+        for put in puts:
+            with pytest.raises(StorageFullError, match="QuotaExceeded"):
+                put()
+        assert verify(place.store, place.registry).is_clean
+        assert place.registry.load("kept").record == {"run_id": "kept", "ref": kept}
+        assert len(list(place.store.bucket.list())) == 1
+        assert place.store.bucket.sweep(datetime.now(UTC) + timedelta(days=1)) == 0
 
 
 def test_replace(bucket: Bucket) -> None:

@@ -7,8 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+
+from tests.servers.gcs import GCSServer
 
 pytestmark = [pytest.mark.reliability, pytest.mark.timeout(300)]
 
@@ -18,6 +22,7 @@ SECRET = "what is outside of the root"
 
 PROGRAM = """
 import json, resource, sys
+from devqubit.errors import StorageError
 from devqubit.maintenance import collect_garbage, copy, open_place, verify
 url, other = sys.argv[1:]
 with open_place(url) as place, open_place(other) as target:
@@ -25,12 +30,17 @@ with open_place(url) as place, open_place(other) as target:
     found = []
     report = verify(place.store, place.registry, found=found.append)
     copied = copy(place, target)
+    try:
+        collection = str(collect_garbage(place.store, place.registry, dry_run=False))
+    except StorageError as exc:
+        collection = f"refused: {exc}"
     print(json.dumps({
         "runs": [run["run_id"] for run in place.registry.list_runs()],
         "digests": list(place.store.list_digests()),
         "problems": sorted(problem.key for problem in place.registry.problems()),
         "foreign": report.foreign,
         "found": sorted(finding.name for finding in found),
+        "collection": collection,
         "copied": [copied.runs.copied, copied.objects.copied],
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }))
@@ -71,6 +81,9 @@ def test_foreign_files(tmp_path: Path) -> None:
     assert "runs/huge.json" in found["problems"]
     assert set(found["found"]) >= {"runs/huge.json"}
     assert found["copied"] == [1, 1]
+    assert found["collection"].startswith("refused: ")
+    assert "huge" in found["collection"]
+    assert sum(1 for path in root.rglob("junk-*")) == FOREIGN // 2
     assert found["memory"] < MOST_MEMORY
     assert SECRET not in done.stdout + done.stderr
     assert sorted(os.listdir(outside)) == ["runs"]
@@ -95,7 +108,10 @@ with open_place(sys.argv[1]) as p:
     found = json.loads(done.stdout)
     assert found["runs"] == ["mine"]
     assert found["copied"] == [1, 0]
+    assert found["collection"].startswith("refused: ")
+    assert "climbs.json" in found["collection"]
     assert list(tmp_path.rglob("*climbs*")) == []
+    assert sum("climbs" in name for name in names(scheme, request)) == 3
 
 
 def place_of(scheme: str, request: pytest.FixtureRequest) -> str:
@@ -110,11 +126,9 @@ def place_of(scheme: str, request: pytest.FixtureRequest) -> str:
 def plant(scheme: str, request: pytest.FixtureRequest, name: str, data: bytes) -> None:
     """Writes an object of any name, which devqubit itself would refuse."""
     if scheme == "s3":
-        import boto3
-
-        endpoint = request.getfixturevalue("s3_endpoint")
-        client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-        client.put_object(Bucket=request.getfixturevalue("s3_bucket"), Key=name, Body=data)
+        s3_client(request).put_object(
+            Bucket=request.getfixturevalue("s3_bucket"), Key=name, Body=data
+        )
         return
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
@@ -122,3 +136,18 @@ def plant(scheme: str, request: pytest.FixtureRequest, name: str, data: bytes) -
     options = {"api_endpoint": request.getfixturevalue("gcs_server").endpoint}
     client = storage.Client("p", AnonymousCredentials(), client_options=options)
     client.bucket(request.getfixturevalue("gcs_bucket")).blob(name).upload_from_string(data)
+
+
+def names(scheme: str, request: pytest.FixtureRequest) -> list[str]:
+    """The names of all objects, past devqubit."""
+    if scheme == "s3":
+        listed = s3_client(request).list_objects_v2(Bucket=request.getfixturevalue("s3_bucket"))
+        return [item["Key"] for item in listed["Contents"]]
+    server: GCSServer = request.getfixturevalue("gcs_server")
+    return list(server.objects(request.getfixturevalue("gcs_bucket")))
+
+
+def s3_client(request: pytest.FixtureRequest) -> Any:
+    """Boto3's client of the tests' server."""
+    endpoint = request.getfixturevalue("s3_endpoint")
+    return boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")

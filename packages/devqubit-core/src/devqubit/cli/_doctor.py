@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
 from devqubit.cli._exit_codes import PROBLEM
 from devqubit.cli._options import registry_option, store_option
 from devqubit.cli._output import json_option, print_json, print_table
-from devqubit.errors import InvalidArgumentError
+from devqubit.errors import DevQubitError, InvalidArgumentError
 from devqubit.maintenance import Diagnosis, diagnose
-from devqubit.storage import create_registry, create_store
-
-if TYPE_CHECKING:
-    from devqubit.plugin import Bucket
+from devqubit.storage import ObjectStore, Registry, create_registry, create_store
 
 __all__ = ["command"]
 
@@ -39,23 +35,24 @@ def command(url: str | None, store: str | None, registry: str | None, as_json: b
     """
     if url is not None and (store or registry):
         raise InvalidArgumentError("Give a URL, or --store and --registry, not both")
-    healthy = True
-    for place, bucket in _buckets(url, store, registry):
-        diagnosis = diagnose(bucket)
+    places: list[tuple[str, Callable[[str | None], ObjectStore | Registry], str | None]]
+    places = [("registry", create_registry, url or registry)]
+    if url is None:
+        places.append(("store", create_store, store))
+    healthy, failed = True, []
+    for place, create, where in places:
+        try:
+            with create(where) as opened:
+                diagnosis = diagnose(opened.bucket)
+        except DevQubitError as exc:  # the other place may be all right
+            failed.append(exc)
+            continue
         healthy = healthy and diagnosis.healthy
         _print(place, diagnosis, as_json)
+    if failed:
+        raise failed[0]
     if not healthy:
         click.get_current_context().exit(PROBLEM)
-
-
-def _buckets(
-    url: str | None, store: str | None, registry: str | None
-) -> Iterator[tuple[str, Bucket]]:
-    with create_registry(url or registry) as opened:
-        yield "registry", opened.bucket
-    if url is None:
-        with create_store(store) as objects:
-            yield "store", objects.bucket
 
 
 def _print(place: str, diagnosis: Diagnosis, as_json: bool) -> None:

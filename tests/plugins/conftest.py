@@ -65,12 +65,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
-    before = set(sys.modules)
+    modules = set()
 
     def install(
         name: str, code: str | None, *, scheme: str = "toy", version: str = "1.5", value: str = ""
     ) -> None:
         module = name.replace("-", "_")
+        modules.add(module)
         info = site / f"{module}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
@@ -81,5 +82,5 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
             (site / f"{module}.py").write_text(code)
 
     yield install
-    for module in set(sys.modules) - before:
-        del sys.modules[module]
+    for module in modules:
+        sys.modules.pop(module, None)

@@ -19,7 +19,7 @@ R = TypeVar("R")
 TRANSIENT: Final = (ThrottledError, UnreachableError)
 """The errors after which the same call may succeed."""
 
-MAX_ATTEMPTS: Final = 10
+MAX_ATTEMPTS: Final = 14
 TIMEOUT: Final = 60.0
 
 NETWORK_PARAMETERS: Final = (
@@ -47,8 +47,11 @@ NETWORK_PARAMETERS: Final = (
 )
 """The parameters that every backend behind a network takes; `Retry.of` reads two of them."""
 
-# Seconds before the second attempt, doubled before each further one up to the most.
+# Seconds before the second attempt, and how they grow before each further one, up to the most.
+# Where a third of all attempts fails, one call in some million fails in all of them; where
+# every one fails at once, they take 20 seconds.
 _FIRST_WAIT: Final = 0.1
+_GROWTH: Final = 1.5
 _LONGEST_WAIT: Final = 5.0
 
 
@@ -87,7 +90,7 @@ class Retry:
     def call(self, action: Callable[[int], R]) -> R:
         """Calls `action` until it succeeds, fails for good, or time or attempts run out.
 
-        Waits twice as long before each attempt, at random between half and all of it,
+        Waits half as long again before each attempt, at random between half and all of it,
         so that many clients do not come back together.
 
         Args:
@@ -107,5 +110,5 @@ class Retry:
                 if time.monotonic() + pause > end:
                     raise
             time.sleep(pause)
-            wait = min(2 * wait, _LONGEST_WAIT)
+            wait = min(_GROWTH * wait, _LONGEST_WAIT)
         return action(self.max_attempts)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devqubit.errors import UnsupportedError
-from devqubit.maintenance import Check, diagnose
+from devqubit.maintenance import Check, collect_garbage, diagnose, open_place
 from devqubit.plugin import BlobInfo, Bucket, open_bucket
 from devqubit.storage import create_registry
 from devqubit.storage._file import FileBucket
@@ -108,6 +108,20 @@ def test_writers_refuse(relay: Relay, s3_url: str, write: Callable[[object], obj
             write(registry)
         assert registry.load("a").record == {"run_id": "a"}
         assert [info.key for info in registry.bucket.list()] == ["runs/a.json"]
+
+
+def test_collections_refuse(relay: Relay, s3_url: str) -> None:
+    """Objects are deleted there only if nobody else writes."""
+    relay.add(Rule(), Alter(without_conditions))
+    with open_place(s3_url) as place:
+        digest = place.store.put_bytes(b"x")
+        place.registry.save({"run_id": "a"})
+        assert collect_garbage(place.store, place.registry).dry_run
+        with pytest.raises(UnsupportedError, match="alone=True"):
+            collect_garbage(place.store, place.registry, dry_run=False)
+        assert place.store.exists(digest)
+        report = collect_garbage(place.store, place.registry, dry_run=False, alone=True)
+        assert (report.young, report.deleted) == (1, 0)
 
 
 def test_tried_once(relay: Relay, s3_url: str) -> None:

@@ -125,7 +125,7 @@ def test_quota(ceph_cluster: Ceph, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", name)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     where = {"endpoint_url": ceph_cluster.endpoint, "region_name": "us-east-1"}
-    boto3.client("s3", **where).create_bucket(Bucket=name)
+    boto3.Session().client("s3", **where).create_bucket(Bucket=name)
     large = tmp_path / "large"
     large.write_bytes(os.urandom(20 * MIB))
     with open_place(f"s3://{name}/x?endpoint_url={ceph_cluster.endpoint}") as place:

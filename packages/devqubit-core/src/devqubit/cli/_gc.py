@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +20,6 @@ from devqubit.storage import create_registry, create_store
 
 if TYPE_CHECKING:
     from devqubit.maintenance import GarbageReport
-    from devqubit.storage import ObjectStore, Registry
 
 __all__ = ["command"]
 
@@ -34,6 +34,7 @@ __all__ = ["command"]
     help="Younger ones stay.",
 )
 @click.option("--allow-empty", is_flag=True, help="Also if a registry has no run at all.")
+@click.option("--alone", is_flag=True, help="Nobody writes: for servers without conditions.")
 @store_option
 @registries_option
 @yes_option
@@ -42,6 +43,7 @@ __all__ = ["command"]
 def command(
     grace: timedelta,
     allow_empty: bool,
+    alone: bool,
     store: str | None,
     registries: tuple[str, ...],
     yes: bool,
@@ -61,19 +63,20 @@ def command(
         opened = stack.enter_context(create_store(store))
         urls: Sequence[str | None] = registries or (None,)
         runs = [stack.enter_context(create_registry(url)) for url in urls]
-        found = collect_garbage(opened, runs, grace=grace, allow_empty=allow_empty)
+        collect = partial(
+            collect_garbage, opened, runs, grace=grace, allow_empty=allow_empty, alone=alone
+        )
+        found = collect()
         if dry_run or (found.garbage and not as_json):
             _print(found, as_json)
         if dry_run:
             return
         if found.garbage:
             confirm(f"Delete {found.garbage:,} object(s) in {opened.location}?", yes)
-        _print(_collect(opened, runs, grace, allow_empty), as_json)
+        _print(_deleted(collect), as_json)
 
 
-def _collect(
-    store: ObjectStore, registries: Sequence[Registry], grace: timedelta, allow_empty: bool
-) -> GarbageReport:
+def _deleted(collect: Callable[..., GarbageReport]) -> GarbageReport:
     done = 0
     with progress("Deleting", unit="items") as draw:
 
@@ -83,14 +86,7 @@ def _collect(
             draw(deleted, total)
 
         try:
-            return collect_garbage(
-                store,
-                registries,
-                dry_run=False,
-                grace=grace,
-                allow_empty=allow_empty,
-                progress=told,
-            )
+            return collect(dry_run=False, progress=told)
         except BaseException:
             click.echo(f"Deleted {done:,} object(s) before that", err=True)
             raise

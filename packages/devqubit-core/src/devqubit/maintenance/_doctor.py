@@ -234,7 +234,7 @@ def _conditions(bucket: Bucket) -> Check:
     what = f"not honoured: {', '.join(lost)}"
     if trial.create and trial.replace:
         return Check("conditions", "warning", what, _WITHOUT_DELETES)
-    advice = "write from one place only: `update` and `save(if_version=)` refuse here"
+    advice = "write from one place only: `update`, `save(if_version=)` and `gc` refuse here"
     return Check("conditions", "problem", what, advice)
 
 

@@ -10,13 +10,20 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from devqubit.errors import BlobNotFoundError, ConflictError, InvalidArgumentError, StorageError
+from devqubit.errors import (
+    BlobNotFoundError,
+    ConflictError,
+    InvalidArgumentError,
+    StorageError,
+    UnsupportedError,
+)
 from devqubit.maintenance._references import DigestTable, mark_references, several
 from devqubit.storage._bucket import BlobInfo, Bucket
 from devqubit.storage._digest import digest_of_key, object_key, object_prefix
 from devqubit.storage._lease import FRESH, Lease
 from devqubit.storage._lookup import list_objects
 from devqubit.storage._pool import each
+from devqubit.storage._trial import try_conditions
 
 if TYPE_CHECKING:
     from devqubit.storage import ObjectStore, Registry
@@ -80,6 +87,7 @@ def collect_garbage(
     dry_run: bool = True,
     grace: timedelta = GRACE,
     allow_empty: bool = False,
+    alone: bool = False,
     progress: Progress | None = None,
 ) -> GarbageReport:
     """Deletes the objects that no run refers to, while others go on writing.
@@ -93,6 +101,8 @@ def collect_garbage(
         dry_run: Only look; nothing is written, and "now" is this computer's.
         grace: What was last written less than this ago stays; 13 hours at least.
         allow_empty: Also where a registry has no run at all, which is likely a wrong URL.
+        alone: Nobody else writes meanwhile. Without it, a store on a server that passes over
+            conditions is refused, as puts there do not see that their object is old.
         progress: Is called with how many objects were deleted, and with how many there are
             to delete.
 
@@ -100,6 +110,7 @@ def collect_garbage(
         InvalidArgumentError: The grace period is too short, or a registry has no runs.
         CorruptRecordError: A run cannot be read; nothing more is deleted.
         ConflictError: A batch took too long to be deleted safely; nothing of it was.
+        UnsupportedError: The server passes over conditions.
         StorageError: The store or a registry cannot be read.
     """
     if grace < _SHORTEST_GRACE:
@@ -107,6 +118,8 @@ def collect_garbage(
             f"A grace period of {grace} is too short: a put relies on objects that are younger "
             f"than {FRESH}, so give {_SHORTEST_GRACE} or more"
         )
+    if not (dry_run or alone):
+        _require_conditions(store.bucket)
     collection = _Collection(store, several(registries), grace, progress)
     collection.look(server_clock=not dry_run, allow_empty=allow_empty)
     if not dry_run:
@@ -264,6 +277,15 @@ def _in_time(blobs: Iterable[BlobInfo], lease: Lease) -> Iterator[BlobInfo]:
     for info in blobs:
         lease.check()
         yield info
+
+
+def _require_conditions(bucket: Bucket) -> None:
+    if bucket.capabilities.unproven and not try_conditions(bucket).create:
+        raise UnsupportedError(
+            f"{bucket.location}: this server creates what is there already, so that whoever puts "
+            "an old object again does not see that it may be deleted. Collect while nobody else "
+            f"writes: alone=True, or --alone; `devqubit doctor '{bucket.location}'` shows more"
+        )
 
 
 def _require_runs(registries: Iterable[Registry]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import count, islice
+from itertools import count
 from typing import Any, BinaryIO, Final, TypeVar
 
 from azure.core import MatchConditions
-from azure.storage.blob import BlobBlock, BlobClient, BlobProperties, ContainerClient
+from azure.storage.blob import BlobBlock, BlobClient, BlobProperties
 
 from devqubit.errors import BlobNotFoundError, InvalidKeyError, StorageError, UnreachableError
 from devqubit.plugin import (
@@ -23,13 +22,16 @@ from devqubit.plugin import (
     Capabilities,
     ConditionalRequests,
     OpenRequest,
+    PerProcess,
     Retry,
     State,
     Version,
+    delete_batches,
     each,
+    read_range,
 )
 from devqubit_azure._client import connect, location_of
-from devqubit_azure._errors import RangeError, translated
+from devqubit_azure._errors import translated
 
 __all__ = ["AzureBucket"]
 
@@ -44,6 +46,7 @@ _MAX_BLOCKS: Final = 50_000
 _BLOCK_SIZE: Final = 8 * 1024 * 1024
 _BLOCKS_IN_FLIGHT: Final = 3
 _DELETE_BATCH: Final = 256
+_BATCHES_IN_FLIGHT: Final = 4
 _UNSTORABLE: Final = re.compile(r"[\\\x00-\x1f]")  # a backslash would become a slash
 _WIDE: Final = re.compile("[\U00010000-\U0010ffff]")
 
@@ -60,17 +63,13 @@ class AzureBucket(Bucket):
 
     def __init__(self, request: OpenRequest) -> None:
         self.max_concurrency = int(request.options.get("max_concurrency", self.max_concurrency))
-        self._request = request
         self._retry = Retry.of(request.options)
         self._conditional = ConditionalRequests(self._retry)
         self._prefix = request.key_prefix
-        self._connect()
-        self.location = location_of(request, self._client)
+        self._clients = PerProcess(lambda: connect(request, self._retry, self.max_concurrency))
+        self.location = location_of(request, self._clients.get())
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Blob:
-        if length == 0:
-            return Blob(b"", self.stat(key).version)
-
         def get() -> Blob:
             hook = _once(self.location)
             stream = self._blob(key).download_blob(start, length, raw_request_hook=hook)
@@ -78,13 +77,7 @@ class AzureBucket(Bucket):
             self._conditional.seen(key, version, stream.properties.metadata.get(_WRITE_ID))
             return Blob(stream.readall(), version)
 
-        try:
-            return self._call(get, key)
-        except RangeError:
-            info = self.stat(key)
-            if info.size > start:  # it was replaced by a longer one meanwhile
-                return self.read(key, start=start, length=length)
-            return Blob(b"", info.version)
+        return read_range(self, key, start, length, lambda: self._call(get, key))
 
     def write(
         self, key: str, data: bytes, *, if_version: Version | Absent | None = None
@@ -116,15 +109,9 @@ class AzureBucket(Bucket):
         return _in_byte_order(info for info in self._list(prefix) if info.key > start_after)
 
     def delete_many(self, keys: Iterable[str]) -> Iterator[tuple[str, StorageError | None]]:
-        todo = iter(keys)
-        while batch := tuple(islice(todo, _DELETE_BATCH)):
-            try:
-                done = self._delete_batch(batch)
-            except StorageError as exc:
-                yield from ((key, exc) for key in batch)
-                continue
-            # One request for all says little of what failed; each alone, its own error.
-            yield from ((key, None) for key in batch) if done else super().delete_many(batch)
+        return delete_batches(
+            keys, self._delete_batch, size=_DELETE_BATCH, width=_BATCHES_IN_FLIGHT
+        )
 
     def upload(self, key: str, fileobj: BinaryIO, size: int) -> Version:
         if size <= _BLOCK_SIZE:
@@ -144,21 +131,14 @@ class AzureBucket(Bucket):
         return self._call(lambda: _version(self._blob(key).commit_block_list(blocks)["etag"]), key)
 
     def close(self) -> None:
-        self._client.close()
-
-    def _connect(self) -> None:
-        self._client = connect(self._request, self._retry, self.max_concurrency)
-        self._pid = os.getpid()
-
-    def _container(self) -> ContainerClient:
-        if self._pid != os.getpid():
-            self._connect()  # a forked child must not share its parent's connections
-        return self._client
+        client = self._clients.drop()
+        if client is not None:
+            client.close()
 
     def _blob(self, key: str) -> BlobClient:
         if not _is_name(self._prefix + key):
             raise BlobNotFoundError(key, self.location)
-        return self._container().get_blob_client(self._prefix + key)
+        return self._clients.get().get_blob_client(self._prefix + key)
 
     def _check(self, key: str) -> None:
         if not _is_name(self._prefix + key):
@@ -193,7 +173,7 @@ class AzureBucket(Bucket):
         return info.version, write_ids
 
     def _list(self, prefix: str) -> Iterator[BlobInfo]:
-        pages = self._container().list_blobs(self._prefix + prefix).by_page()
+        pages = self._clients.get().list_blobs(self._prefix + prefix).by_page()
 
         def page() -> tuple[BlobInfo, ...] | None:
             found = next(pages, None)
@@ -202,14 +182,16 @@ class AzureBucket(Bucket):
         while (infos := self._call(page)) is not None:
             yield from infos
 
-    def _delete_batch(self, keys: tuple[str, ...]) -> bool:
+    def _delete_batch(self, keys: tuple[str, ...]) -> dict[str, StorageError | None]:
         names = [self._prefix + key for key in keys]
-        if not all(map(_is_name, names)):
-            return False
-        answers = self._call(
-            lambda: list(self._container().delete_blobs(*names, raise_on_any_failure=False))
-        )
-        return all(answer.status_code in (202, 404) for answer in answers)
+        if all(map(_is_name, names)):
+            answers = self._call(
+                lambda: list(self._clients.get().delete_blobs(*names, raise_on_any_failure=False))
+            )
+            if all(answer.status_code in (202, 404) for answer in answers):
+                return {}
+        # One request for all says little of what failed; each alone, its own error.
+        return dict(super().delete_many(keys))
 
 
 def _is_name(name: str) -> bool:

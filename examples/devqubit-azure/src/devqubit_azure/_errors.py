@@ -20,12 +20,9 @@ from devqubit.errors import (
     ThrottledError,
     UnreachableError,
 )
+from devqubit.plugin import RangeError
 
-__all__ = ["RangeError", "translated"]
-
-
-class RangeError(BackendError):
-    """A range begins at or past the end of the blob."""
+__all__ = ["translated"]
 
 
 # https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes

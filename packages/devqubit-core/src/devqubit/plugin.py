@@ -38,9 +38,11 @@ from devqubit.storage._conditional import (
     State,
 )
 from devqubit.storage._open import open_bucket
+from devqubit.storage._per_process import PerProcess
 from devqubit.storage._plugins import hookimpl, plugins
 from devqubit.storage._pool import each
 from devqubit.storage._retry import NETWORK_PARAMETERS, Retry
+from devqubit.storage._service import RangeError, delete_batches, read_range
 
 __all__ = [
     "ABSENT",
@@ -56,13 +58,17 @@ __all__ = [
     "OpenRequest",
     "Option",
     "Parameter",
+    "PerProcess",
+    "RangeError",
     "Retry",
     "State",
     "StorageBackend",
     "Version",
+    "delete_batches",
     "each",
     "hookimpl",
     "open_bucket",
+    "read_range",
     "register_plugin",
     "unregister_plugin",
 ]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
 from typing import Any, BinaryIO, Final, TypeVar
 
 from google.api_core.exceptions import from_http_response
@@ -33,13 +32,15 @@ from devqubit.plugin import (
     Capabilities,
     ConditionalRequests,
     OpenRequest,
+    PerProcess,
     Retry,
     State,
     Version,
-    each,
+    delete_batches,
+    read_range,
 )
-from devqubit_gcs._client import Connector, KeptBatch, custom_endpoint
-from devqubit_gcs._errors import RangeError, translated
+from devqubit_gcs._client import KeptBatch, connect, custom_endpoint
+from devqubit_gcs._errors import translated
 from devqubit_gcs._links import signed_url
 from devqubit_gcs._upload import ResumableUpload
 
@@ -82,22 +83,14 @@ class GCSBucket(Bucket):
         wait = self._retry.attempt_timeout
         # The SDK's own retries are off: one deadline holds for all attempts together.
         self._once: dict[str, Any] = {"timeout": (min(wait, 10), wait), "retry": None}
-        self._connector = Connector(request, self.max_concurrency)
+        self._connections = PerProcess(lambda: connect(request, self.max_concurrency))
         self._kms_key_name = options.get("kms_key_name")
         self._storage_class = options.get("storage_class")
         self._bucket_seen = False
         self.capabilities = Capabilities(unproven=endpoint is not None)
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Blob:
-        if length == 0:
-            return Blob(b"", self.stat(key).version)
-        try:
-            return self._fetch(key, start, length)
-        except RangeError:
-            there = self.stat(key)
-            if there.size > start:  # replaced by a longer one meanwhile
-                return self.read(key, start=start, length=length)
-            return Blob(b"", there.version)
+        return read_range(self, key, start, length, lambda: self._fetch(key, start, length))
 
     def write(
         self, key: str, data: bytes, *, if_version: Version | Absent | None = None
@@ -139,11 +132,7 @@ class GCSBucket(Bucket):
                 return
 
     def delete_many(self, keys: Iterable[str]) -> Iterator[tuple[str, StorageError | None]]:
-        todo = iter(keys)
-        batches = iter(lambda: tuple(islice(todo, _BATCH)), ())
-        for batch, outcome in each(batches, self._delete_batch, width=_BATCHES_IN_FLIGHT):
-            for number, key in enumerate(batch):
-                yield key, outcome if isinstance(outcome, StorageError) else outcome[number]
+        return delete_batches(keys, self._delete_batch, size=_BATCH, width=_BATCHES_IN_FLIGHT)
 
     def upload(self, key: str, fileobj: BinaryIO, size: int) -> Version:
         if size <= _CHUNK:
@@ -152,7 +141,7 @@ class GCSBucket(Bucket):
         url = self._call(
             key, lambda: self._blob(key).create_resumable_upload_session(_TYPE, size, **self._once)
         )
-        upload = ResumableUpload(self._connector.get().session, url, size, self._once["timeout"])
+        upload = ResumableUpload(self._connections.get().session, url, size, self._once["timeout"])
         for start in range(0, size, _CHUNK):
             chunk = fileobj.read(min(_CHUNK, size - start))
             if len(chunk) != min(_CHUNK, size - start):
@@ -164,7 +153,7 @@ class GCSBucket(Bucket):
     def presigned_url(self, key: str, *, expires: int) -> str:
         self._check(key)
         with translated(self.location, key):
-            return signed_url(self._connector.get(), self._prefix + key, expires, self.location)
+            return signed_url(self._connections.get(), self._prefix + key, expires, self.location)
 
     def describe(self) -> Mapping[str, str]:
         bucket = self._bucket()
@@ -173,13 +162,15 @@ class GCSBucket(Bucket):
             versioning = "Enabled" if bucket.versioning_enabled else "off"
         except StorageError as exc:
             versioning = f"not known: {exc}"
-        return {"identity": self._connector.get().identity, "versioning": versioning}
+        return {"identity": self._connections.get().identity, "versioning": versioning}
 
     def close(self) -> None:
-        self._connector.close()
+        connection = self._connections.drop()
+        if connection is not None:
+            connection.session.close()
 
     def _bucket(self) -> Any:
-        return self._connector.get().bucket
+        return self._connections.get().bucket
 
     def _blob(self, key: str) -> Any:
         blob = self._bucket().blob(self._prefix + key, kms_key_name=self._kms_key_name)
@@ -251,7 +242,7 @@ class GCSBucket(Bucket):
             blob = self._blob(key)
             data = blob.download_as_bytes(**asked)
             if blob.generation is not None:
-                write_ids = self._connector.get().answered.headers.get(f"x-goog-meta-{WRITE_ID}")
+                write_ids = self._connections.get().answered.headers.get(f"x-goog-meta-{WRITE_ID}")
                 self._conditional.seen(key, _version(blob), write_ids)
                 return Blob(data, _version(blob))
             # Some emulators do not say which generation they sent. One that is older than
@@ -286,7 +277,7 @@ class GCSBucket(Bucket):
             return ABSENT, None
         return _version(found), (found.metadata or {}).get(WRITE_ID)
 
-    def _delete_batch(self, keys: tuple[str, ...]) -> Sequence[StorageError | None]:
+    def _delete_batch(self, keys: tuple[str, ...]) -> dict[str, StorageError | None]:
         def send() -> tuple[Any, ...]:
             batch = KeptBatch(self._bucket().client, raise_exception=False)
             try:
@@ -300,8 +291,8 @@ class GCSBucket(Bucket):
         try:
             answers = self._call(None, send)
         except (BackendError, UnsupportedError):  # some emulators know no batches
-            return [error for _, error in super().delete_many(keys)]
-        return [self._deleted(key, answer) for key, answer in zip(keys, answers, strict=True)]
+            return dict(super().delete_many(keys))
+        return {key: self._deleted(key, answer) for key, answer in zip(keys, answers, strict=True)}
 
     def _deleted(self, key: str, answer: Any) -> StorageError | None:
         """What came of one call of a batch; what failed for the moment is done again alone."""

@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from devqubit.errors import CredentialsError
 from devqubit.plugin import OpenRequest, Option
 
-__all__ = ["Connection", "Connector", "KeptBatch", "custom_endpoint"]
+__all__ = ["Connection", "KeptBatch", "connect", "custom_endpoint"]
 
 # Whoever sets one of these means credentials for any server, also one without TLS.
 _CHOSEN_CREDENTIALS: Final = (
@@ -51,14 +51,12 @@ class Connection:
     Attributes:
         bucket: The SDK's bucket, of a client of its own.
         session: The HTTP session of that client.
-        pid: The process.
         answered: The headers of the last answer that this thread got; the SDK keeps no
             metadata of what it downloads.
     """
 
     bucket: Any
     session: AuthorizedSession
-    pid: int
     answered: Answered
 
     @property
@@ -68,36 +66,6 @@ class Connection:
         if isinstance(credentials, AnonymousCredentials):
             return "anonymous"
         return str(getattr(credentials, "service_account_email", None) or "a user, not a service")
-
-
-class Connector:
-    """Connects at the first need, once in each process: a forked child has its own.
-
-    Args:
-        request: The URL and its options.
-        connections: How many are kept open.
-    """
-
-    def __init__(self, request: OpenRequest, connections: int) -> None:
-        self._request = request
-        self._connections = connections
-        self._connection: Connection | None = None
-
-    def get(self) -> Connection:
-        """The connection of this process; looks for credentials if there is none yet."""
-        found = self._connection
-        if found is None or found.pid != os.getpid():
-            with _connecting:
-                found = self._connection
-                if found is None or found.pid != os.getpid():
-                    found = self._connection = _connect(self._request, self._connections)
-        return found
-
-    def close(self) -> None:
-        """Closes the connection, if there is one."""
-        if self._connection is not None and self._connection.pid == os.getpid():
-            self._connection.session.close()
-        self._connection = None
 
 
 class KeptBatch(Batch):  # type: ignore[misc]  # the SDK has no types
@@ -119,7 +87,13 @@ def custom_endpoint(options: Mapping[str, Option]) -> str | None:
     return endpoint.rstrip("/") or None
 
 
-def _connect(request: OpenRequest, connections: int) -> Connection:
+def connect(request: OpenRequest, connections: int) -> Connection:
+    """Connects to a bucket, with the credentials that are found.
+
+    Args:
+        request: The URL and its options.
+        connections: How many are kept open.
+    """
     options = request.options
     endpoint = custom_endpoint(options)
     credentials = _credentials(options, endpoint)
@@ -147,7 +121,7 @@ def _connect(request: OpenRequest, connections: int) -> Connection:
     # objects do: https://github.com/googleapis/google-cloud-python/issues/17650
     client._bucket_metadata_cache = None
     bucket = client.bucket(request.bucket, user_project=options.get("user_project"))
-    return Connection(bucket, session, os.getpid(), answered)
+    return Connection(bucket, session, answered)
 
 
 def _read_refusal(response: Response, *_: Any, **__: Any) -> None:
@@ -169,14 +143,3 @@ def _credentials(options: Mapping[str, Option], endpoint: str | None) -> Any:
         return AnonymousCredentials()
     credentials, _ = google.auth.default(scopes=storage.Client.SCOPE)
     return credentials
-
-
-def _forget_lock() -> None:
-    """In a forked child: a thread that is not there any more may hold the parent's lock."""
-    global _connecting
-    _connecting = threading.Lock()
-
-
-_connecting = threading.Lock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)

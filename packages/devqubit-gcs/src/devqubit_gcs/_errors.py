@@ -25,12 +25,9 @@ from devqubit.errors import (
     UnreachableError,
     UnsupportedError,
 )
+from devqubit.plugin import RangeError
 
-__all__ = ["RangeError", "translated"]
-
-
-class RangeError(BackendError):
-    """A range begins at or past the end of the object."""
+__all__ = ["translated"]
 
 
 # https://cloud.google.com/storage/docs/json_api/v1/status-codes

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import islice
 from typing import Any, BinaryIO, Final
 
 from botocore.exceptions import IncompleteReadError
@@ -29,13 +28,16 @@ from devqubit.plugin import (
     Capabilities,
     ConditionalRequests,
     OpenRequest,
+    RangeError,
     Retry,
     State,
     Version,
+    delete_batches,
     each,
+    read_range,
 )
 from devqubit_s3._client import Connector, custom_endpoint, identity
-from devqubit_s3._errors import RangeError, translated
+from devqubit_s3._errors import translated
 
 __all__ = ["S3Bucket"]
 
@@ -82,8 +84,6 @@ class S3Bucket(Bucket):
             self.capabilities = Capabilities(unproven=True)
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Blob:
-        if length == 0:
-            return Blob(b"", self.stat(key).version)
         whole = start == 0 and length is None
         ranged = {} if whole else {"Range": f"bytes={start}-{_last(start, length)}"}
 
@@ -96,13 +96,7 @@ class S3Bucket(Bucket):
                     return Blob(answer["Body"].read(), version)
                 return Blob(_part(answer, start, length), version)
 
-        try:
-            return self._retry.call(attempt)
-        except RangeError:
-            there = self.stat(key)
-            if there.size > start:  # replaced by a longer one meanwhile
-                return self.read(key, start=start, length=length)
-            return Blob(b"", there.version)
+        return read_range(self, key, start, length, lambda: self._retry.call(attempt))
 
     def write(
         self, key: str, data: bytes, *, if_version: Version | Absent | None = None
@@ -159,11 +153,9 @@ class S3Bucket(Bucket):
             asked["ContinuationToken"], first = token, items[:1]
 
     def delete_many(self, keys: Iterable[str]) -> Iterator[tuple[str, StorageError | None]]:
-        todo = iter(keys)
-        batches = iter(lambda: tuple(islice(todo, _DELETE_BATCH)), ())
-        for batch, failed in each(batches, self._delete_batch, width=_BATCHES_IN_FLIGHT):
-            for key in batch:
-                yield key, failed if isinstance(failed, StorageError) else failed.get(key)
+        return delete_batches(
+            keys, self._delete_batch, size=_DELETE_BATCH, width=_BATCHES_IN_FLIGHT
+        )
 
     def upload(self, key: str, fileobj: BinaryIO, size: int) -> Version:
         if size <= _PART_SIZE:

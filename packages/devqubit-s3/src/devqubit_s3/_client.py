@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -21,7 +19,7 @@ from botocore.loaders import create_loader
 from botocore.utils import parse_timestamp
 
 from devqubit import __version__
-from devqubit.plugin import OpenRequest, Option, Retry
+from devqubit.plugin import OpenRequest, Option, PerProcess, Retry
 from devqubit_s3._errors import has_expired, translated
 
 __all__ = ["Connector", "custom_endpoint", "identity", "make_client"]
@@ -47,19 +45,15 @@ class Connector:
     """
 
     def __init__(self, request: OpenRequest, retry: Retry, connections: int) -> None:
-        self._request = request
-        self._retry = retry
-        self._connections = connections
-        self._connect()
+        def connect() -> Any:
+            with translated(request.location):
+                return make_client(request.options, retry, connections)
+
+        self._clients = PerProcess(connect)
 
     def get(self) -> Any:
         """The client of this process."""
-        if self._pid != os.getpid():
-            # A forked child must not share its parent's connections.
-            with _connecting:
-                if self._pid != os.getpid():
-                    self._connect()
-        return self._client
+        return self._clients.get()
 
     def send(self, operation: str, **arguments: Any) -> Any:
         """Sends a request once, or twice where the server says that credentials have expired.
@@ -80,19 +74,13 @@ class Connector:
         except ClientError as exc:
             if not has_expired(exc):
                 raise
-        with _connecting:
-            if self._client is client:  # else another thread was here
-                self._connect()
-        return getattr(self._client, operation)(**arguments)
+        return getattr(self._clients.renew(client), operation)(**arguments)
 
     def close(self) -> None:
-        """Closes the connections."""
-        self._client.close()
-
-    def _connect(self) -> None:
-        with translated(self._request.location):
-            self._client = make_client(self._request.options, self._retry, self._connections)
-        self._pid = os.getpid()
+        """Closes the connections of this process."""
+        client = self._clients.drop()
+        if client is not None:
+            client.close()
 
 
 def make_client(options: Mapping[str, Option], retry: Retry, connections: int) -> Any:
@@ -204,14 +192,3 @@ def _timestamp(value: Any) -> datetime:
             continue
         return parsed
     raise ValueError(f"{value!r} is no time")
-
-
-def _forget_lock() -> None:
-    """In a forked child: a thread that is not there any more may hold the parent's lock."""
-    global _connecting
-    _connecting = threading.Lock()
-
-
-_connecting = threading.Lock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)

@@ -22,12 +22,9 @@ from devqubit.errors import (
     UnreachableError,
     UnsupportedError,
 )
+from devqubit.plugin import RangeError
 
-__all__ = ["RangeError", "has_expired", "translated"]
-
-
-class RangeError(BackendError):
-    """A range begins at or past the end of the object."""
+__all__ = ["has_expired", "translated"]
 
 
 # Codes of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; a HEAD has no

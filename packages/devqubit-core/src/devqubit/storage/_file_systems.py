@@ -10,7 +10,7 @@ __all__ = ["shares_memory"]
 _MOUNTS: Final = "/proc/self/mountinfo"
 
 # Local ones that write a block where it was.
-_IN_PLACE: Final = frozenset({"ext2", "ext3", "ext4", "f2fs", "jfs", "ramfs", "tmpfs", "xfs"})
+_IN_PLACE: Final = frozenset({"ext2", "ext3", "ext4", "jfs", "ramfs", "tmpfs", "xfs"})
 
 
 def shares_memory(folder: str) -> bool:

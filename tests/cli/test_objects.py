@@ -32,7 +32,7 @@ def test_put_many(devqubit: Workspace, tmp_path: Path) -> None:
     """Many files are stored in order; one that cannot be is named, and costs no other."""
     names = [str(tmp_path / f"{number}") for number in range(20)]
     for name in names:
-        Path(name).write_text(name)
+        Path(name).write_text(Path(name).name)
     assert [found["name"] for found in devqubit.json("put", *names)] == names
     blocked = devqubit.home / "objects/sha256" / hashlib.sha256(b"new").hexdigest()[:2]
     (tmp_path / "new").write_bytes(b"new")

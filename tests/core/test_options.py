@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devqubit.errors import InvalidOptionError
-from devqubit.plugin import Option, Parameter
+from devqubit.plugin import SERVER_ADDRESS, Option, Parameter
 from devqubit.storage._options import merge_options
 
 ACCEPTED = (
@@ -14,8 +14,29 @@ ACCEPTED = (
     Parameter(name="max_attempts", type=int, help="", minimum=1, example="5"),
     Parameter(name="timeout", type=float, help="", minimum=0.1),
     Parameter(name="mode", type=str, help="", choices=("a", "b")),
-    Parameter(name="endpoint_url", type=str, help=""),
+    Parameter(name="endpoint_url", type=str, help="", example="http://h:1", pattern=SERVER_ADDRESS),
 )
+
+ADDRESSES = [
+    "http://h",
+    "https://s3.lab.example/",
+    "http://127.0.0.1:9000/base",
+    "http://[::1]:9000",
+    "http://servers_of-the.lab:1",
+]
+NO_ADDRESSES = [
+    "hunter2",
+    "h:9000",
+    "ftp://hunter2",
+    "http://",
+    "http:///hunter2",
+    "http://h:port",
+    "http://h:9000?x=hunter2",
+    "http://h#hunter2",
+    "http://h /hunter2",
+    "http://h\n",
+    "key:hunter2@h:1",
+]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +48,7 @@ ACCEPTED = (
         ({"max_attempts": "7"}, {"max_attempts": 7}),
         ({"timeout": "2.5"}, {"timeout": 2.5}),
         ({"mode": "b"}, {"mode": "b"}),
+        *(({"endpoint_url": good}, {"endpoint_url": good}) for good in ADDRESSES),
     ],
 )
 def test_text_of_a_url_is_converted(given: dict[str, str], converted: dict[str, Option]) -> None:
@@ -67,6 +89,7 @@ def test_unknown_option_lists_the_accepted() -> None:
         ("region", "", "non-empty text"),
         ("mode", "c", "one of: a, b"),
         ("endpoint_url", "http://key:hunter2@host", "user name or password"),
+        *(("endpoint_url", bad, "must look like http://h:1$") for bad in NO_ADDRESSES),
     ],
 )
 def test_bad_values(name: str, value: object, expected: str) -> None:

@@ -77,6 +77,13 @@ def test_endpoint_with_a_secret(endpoint: str, monkeypatch: pytest.MonkeyPatch) 
     assert "hunter2" not in str(caught.value)
 
 
+def test_endpoint_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint of the environment that boto3 cannot use says where it is from."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "nothing")
+    with pytest.raises(InvalidOptionError, match="check AWS_ENDPOINT_URL"):
+        open_bucket("s3://bucket/x?region=us-east-1")
+
+
 def test_location_opens_again(s3: Bucket) -> None:
     """A location is a URL of the same place, and has nothing that is not part of it."""
     s3.write("k", b"1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from devqubit.plugin import (
     NETWORK_PARAMETERS,
+    SERVER_ADDRESS,
     Bucket,
     OpenRequest,
     Parameter,
@@ -48,6 +49,7 @@ _PARAMETERS = (
         help="Server to talk to instead of ACCOUNT.blob.core.windows.net: Azurite, other clouds",
         example="http://127.0.0.1:10000/devstoreaccount1",
         identity=True,
+        pattern=SERVER_ADDRESS,
     ),
     Parameter(
         name="anonymous",

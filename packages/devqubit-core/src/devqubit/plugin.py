@@ -22,7 +22,14 @@ memory = "my_package"
 The errors that a bucket raises are in `devqubit.errors`.
 """
 
-from devqubit.storage._backend import API_VERSION, OpenRequest, Option, Parameter, StorageBackend
+from devqubit.storage._backend import (
+    API_VERSION,
+    SERVER_ADDRESS,
+    OpenRequest,
+    Option,
+    Parameter,
+    StorageBackend,
+)
 from devqubit.storage._bucket import (
     ABSENT,
     Absent,
@@ -48,6 +55,7 @@ __all__ = [
     "ABSENT",
     "API_VERSION",
     "NETWORK_PARAMETERS",
+    "SERVER_ADDRESS",
     "WRITE_ID",
     "Absent",
     "Blob",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from devqubit.plugin import (
     NETWORK_PARAMETERS,
+    SERVER_ADDRESS,
     Bucket,
     OpenRequest,
     Parameter,
@@ -44,6 +45,7 @@ _PARAMETERS = (
         help="Server to talk to instead of AWS: MinIO, Ceph, LocalStack",
         example="http://127.0.0.1:9000",
         identity=True,
+        pattern=SERVER_ADDRESS,
     ),
     Parameter(name="profile", type=str, help="Profile of ~/.aws/config", example="lab"),
     Parameter(

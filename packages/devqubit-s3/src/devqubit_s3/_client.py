@@ -19,6 +19,7 @@ from botocore.loaders import create_loader
 from botocore.utils import parse_timestamp
 
 from devqubit import __version__
+from devqubit.errors import InvalidOptionError
 from devqubit.plugin import OpenRequest, Option, PerProcess, Retry
 from devqubit_s3._errors import has_expired, translated
 
@@ -46,8 +47,13 @@ class Connector:
 
     def __init__(self, request: OpenRequest, retry: Retry, connections: int) -> None:
         def connect() -> Any:
-            with translated(request.location):
-                return make_client(request.options, retry, connections)
+            try:
+                with translated(request.location):
+                    return make_client(request.options, retry, connections)
+            except ValueError as exc:  # botocore's word for an endpoint that is none
+                raise InvalidOptionError(
+                    f"{request.location}: {exc}: check AWS_ENDPOINT_URL and ~/.aws/config"
+                ) from exc
 
         self._clients = PerProcess(connect)
 

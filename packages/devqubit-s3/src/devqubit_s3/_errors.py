@@ -125,7 +125,7 @@ def translated(location: str, key: str = "") -> Iterator[None]:
         ) from exc
     except boto.BotoCoreError as exc:
         reason = " ".join(str(exc).split())
-        raise BackendError(f"{location}: {key!r}: {reason}") from exc
+        raise BackendError(f"{_named(location, key)}: {reason}") from exc
 
 
 def has_expired(error: boto.ClientError) -> bool:
@@ -141,9 +141,12 @@ def _error(error: Mapping[str, str], status: int, location: str, key: str) -> St
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or BackendError
     if kind is BucketNotFoundError:
         return kind(f"The bucket of {location} does not exist: create it, or check the name")
-    what = f"{location}: {key!r}" if key else location
     answer = f"S3 answered {status} {code}: {error.get('Message', '')}"
-    return kind(f"{what}: {answer}{_HINTS.get(code, '')}")
+    return kind(f"{_named(location, key)}: {answer}{_HINTS.get(code, '')}")
+
+
+def _named(location: str, key: str) -> str:
+    return f"{location}: {key!r}" if key else location
 
 
 _HINTS: Final = {

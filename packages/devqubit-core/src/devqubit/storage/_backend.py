@@ -11,6 +11,7 @@ from devqubit.storage._url import canonical_url
 
 __all__ = [
     "API_VERSION",
+    "SERVER_ADDRESS",
     "BackendInfo",
     "BackendStatus",
     "OpenRequest",
@@ -21,6 +22,9 @@ __all__ = [
 
 API_VERSION: Final = 1
 """The version of the plugin interface that this core speaks."""
+
+SERVER_ADDRESS: Final = r"https?://(\[[0-9A-Fa-f:.]+\]|[^/:@?#\[\]\s]+)(:[0-9]{1,5})?(/[^?#\s]*)?"
+"""The `Parameter.pattern` of a server to talk to: `http://127.0.0.1:9000`."""
 
 Option = str | int | float | bool
 
@@ -36,6 +40,8 @@ class Parameter:
         example: A value as a user would write it.
         choices: The only values allowed; empty for any.
         minimum: The smallest number allowed.
+        pattern: A regular expression that text must match as a whole, such as
+            `SERVER_ADDRESS`; empty for any. The example shows what that looks like.
         identity: Two URLs that differ in it are two places, as with an endpoint.
     """
 
@@ -46,6 +52,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     identity: bool = False
+    pattern: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from devqubit.errors import InvalidDigestError
+from devqubit.storage._url import redact
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -75,5 +76,6 @@ def digest_of_key(key: str) -> str | None:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    # A URL in a digest's place may hold what must not be seen.
+    text = repr(redact(value) if isinstance(value, str) and "://" in value else value)
     return text if len(text) <= 100 else text[:97] + "…'"

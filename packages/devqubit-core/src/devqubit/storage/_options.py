@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from devqubit.errors import InvalidOptionError
@@ -47,6 +48,8 @@ def _value(parameter: Parameter, value: object) -> Option:
         raise InvalidOptionError(
             f"Option {parameter.name!r} is a URL with a user name or password: leave it out"
         )
+    if parameter.pattern and not re.fullmatch(parameter.pattern, str(converted)):
+        raise InvalidOptionError(f"Option {parameter.name!r} must look like {parameter.example}")
     if parameter.choices and converted not in parameter.choices:
         allowed = ", ".join(parameter.choices)
         raise InvalidOptionError(f"Option {parameter.name!r} must be one of: {allowed}")

@@ -17,7 +17,7 @@ from devqubit.maintenance import Place, collect_garbage, copy, open_place, prune
 from devqubit.plugin import Absent, Blob, BlobInfo, Bucket, Version
 from devqubit.storage import ObjectStore, Registry
 from devqubit.storage._digest import object_key, object_prefix
-from devqubit.testing._base import Conformance, require
+from devqubit.testing._base import Conformance, gist, require
 
 __all__ = ["MaintenanceConformance"]
 
@@ -226,9 +226,10 @@ def digest_of(place: Place, run_id: str) -> str:
     return str(place.registry.load(run_id).record["artifacts"][1]["digest"])
 
 
-def contents(place: Place) -> dict[str, bytes]:
-    """Everything of a place, by key."""
-    registry = place.registry.bucket
+def contents(place: Place) -> dict[str, tuple[int, str]]:
+    """Everything of a place: the gist of what is under each key and digest."""
+    registry, store = place.registry.bucket, place.store
     keys = [info.key for folder in FOLDERS for info in registry.list(folder)]
-    objects = {digest: place.store.get_bytes(digest) for digest in place.store.list_digests()}
-    return {**{key: registry.read(key).data for key in keys}, **objects}
+    found = {key: registry.read(key).data for key in keys}
+    found.update({digest: store.get_bytes(digest) for digest in store.list_digests()})
+    return {name: gist(data) for name, data in found.items()}

@@ -13,7 +13,13 @@ ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 PACKAGES = [str(path.parent.relative_to(ROOT)) for path in ROOT.glob("packages/*/pyproject.toml")]
-CHECKOUT = [part for package in sorted(PACKAGES) for part in ("-e", package)] + ["-e", ".[all]"]
+# Of what is installed, little is ever imported, and so compiled: a fifth of the time.
+CHECKOUT = [
+    "--no-compile",
+    *(part for package in sorted(PACKAGES) for part in ("-e", package)),
+    "-e",
+    ".[all]",
+]
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"

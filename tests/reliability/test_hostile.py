@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
+from devqubit.storage import create_registry
 from tests.servers.gcs import GCSServer
 
 pytestmark = [
@@ -117,6 +118,27 @@ with open_place(sys.argv[1]) as p:
     assert "climbs.json" in found["collection"]
     assert list(tmp_path.rglob("*climbs*")) == []
     assert sum("climbs" in name for name in names(scheme, request)) == 3
+
+
+def test_huge_record(
+    gcs_server: GCSServer, gcs_bucket: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """A record of 2 GB in a bucket is known by the list, and never asked for."""
+    url = place_of("gs", request)
+    with create_registry(url) as registry:
+        registry.save({"run_id": "mine"})
+    huge = gcs_server.plant(gcs_bucket, "x/runs/huge.json", b"")
+    huge.claimed_crc32c, huge.composite = "AAAAAA==", True  # nobody needs it hashed
+    huge.data = bytes(2 << 30)
+    before = len(gcs_server.requests)
+    command = [sys.executable, "-c", PROGRAM, url, str(tmp_path / "copy")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["runs"], found["problems"]) == (["mine"], ["runs/huge.json"])
+    assert found["memory"] < MOST_MEMORY
+    asked = [target for _, target in gcs_server.requests[before:]]
+    assert [target for target in asked if "huge" in target and "/o/" in target] == []
 
 
 def place_of(scheme: str, request: pytest.FixtureRequest) -> str:

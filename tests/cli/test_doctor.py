@@ -38,3 +38,13 @@ def test_one_place_that_cannot_be_opened(devqubit: Workspace) -> None:
     places = {json.loads(line)["place"] for line in done.stdout.splitlines()}
     assert (done.returncode, places) == (2, {"store"})
     assert b"s4" in done.stderr
+
+
+def test_two_places_that_cannot_be_opened(devqubit: Workspace) -> None:
+    """Neither error hides the other."""
+    devqubit.environment["DEVQUBIT_REGISTRY_URL"] = "s4://my-bucket"
+    devqubit.environment["DEVQUBIT_STORAGE_URL"] = "s5://my-bucket"
+    done = devqubit("doctor")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"s4" in done.stderr
+    assert b"s5" in done.stderr

@@ -49,6 +49,8 @@ def command(url: str | None, store: str | None, registry: str | None, as_json: b
             continue
         healthy = healthy and diagnosis.healthy
         _print(place, diagnosis, as_json)
+    for error in failed[1:]:
+        click.echo(f"Error: {error}", err=True)
     if failed:
         raise failed[0]
     if not healthy:

@@ -45,7 +45,7 @@ class Registry(Opened):
         bucket: Where the records are. The registry closes it.
         max_staleness: Seconds for which answers of `list_runs`, `search_runs` and the
             like may be behind the bucket; None never looks by itself, only `refresh`
-            does. What this client writes is seen at once in any case.
+            does, but for an index that was lost. What this client writes is seen at once.
     """
 
     def __init__(self, bucket: Bucket, *, max_staleness: float | None = MAX_STALENESS) -> None:
